@@ -1,0 +1,1 @@
+"""Text on one side, versioned data sets over HTTP on the other."""

@@ -1,0 +1,149 @@
+"""The command line of the data service: build, serve, verify, export."""
+
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dataservice.errors import BuildError
+from dataservice.export import TagSides, export_text
+from dataservice.prepare.build import BuildResult, build
+from dataservice.settings import ENV_PREFIX, BuildSettings, ServiceSettings
+from dataservice.verify import verify
+from shards.cli.console import Report, json_lines, print_result, progress_bars, run, say
+from shards.cli.settings import (
+    ConfigOption,
+    ConfigurationError,
+    JsonOption,
+    load_settings,
+    settings_options,
+)
+from shards.dataset import open_dataset
+
+app = typer.Typer(
+    help="Turn RU/EN text into versioned, verified data sets, and serve them over HTTP.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+UrlArgument = Annotated[
+    str, typer.Argument(help="Data set or version: http(s)://, file:// or a folder ROOT/NAME")
+]
+ProgressOption = Annotated[
+    str, typer.Option("--progress", help="bar, or json for one object a line", metavar="bar|json")
+]
+
+
+@app.command("build", epilog="Example: dataservice build --source ru.txt,en.txt --name mine")
+@settings_options(BuildSettings)
+def build_command(
+    overrides: Mapping[str, Any],
+    config: ConfigOption = None,
+    json: JsonOption = False,
+    progress: ProgressOption = "bar",
+) -> None:
+    """Build a data set version from text, or from the built-in demo corpus."""
+    settings = load_settings(ServiceSettings, prefix=ENV_PREFIX, config=config, overrides=overrides)
+    with _reporter(progress) as report:
+        result = build(settings, report)
+    print_result(_summary(result, settings), as_json=json, title="Built")
+
+
+@contextmanager
+def _reporter(kind: str) -> Iterator[Report]:
+    if kind == "json":
+        yield json_lines
+    elif kind == "bar":
+        with progress_bars() as report:
+            yield report
+    else:
+        raise ConfigurationError(f"--progress {kind} is unknown; use bar or json")
+
+
+def _summary(result: BuildResult, settings: BuildSettings) -> dict[str, Any]:
+    splits = result.manifest.splits
+    return {
+        "name": result.name,
+        "version": result.version,
+        "path": str(settings.store_dir / result.name / "versions" / result.version),
+        "samples": {split: info.samples for split, info in splits.items()},
+        "shards": {split: len(info.shards) for split, info in splits.items()},
+        "bytes": sum(blob.bytes for blob in result.manifest.blobs()),
+        "vocab_size": result.manifest.tokenizer.vocab_size,
+        "funnel": result.manifest.stats["funnel"],
+    }
+
+
+@app.command("serve", epilog="Example: dataservice serve --port 8000 --data-dir data")
+@settings_options(ServiceSettings)
+def serve_command(overrides: Mapping[str, Any], config: ConfigOption = None) -> None:
+    """Serve data sets over HTTP; an empty store gets the demo data set first."""
+    settings = load_settings(ServiceSettings, prefix=ENV_PREFIX, config=config, overrides=overrides)
+    # imported here: a build needs no web server, and its processes start faster without
+    import uvicorn
+
+    from dataservice.web.app import create_app
+
+    listener = _listen(settings.host, settings.port)
+    host, port = listener.getsockname()[:2]
+    say(f"serving {settings.store_dir} on http://{host}:{port}/datasets")
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning"))
+    with listener:
+        server.run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), backlog=512)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {host}:{port} ({error.strerror}); nothing is served; "
+            "stop what uses the port, or take another with --port (0 picks a free one)"
+        ) from error
+
+
+@app.command("verify", epilog="Example: dataservice verify http://localhost:8000/datasets/demo")
+def verify_command(url: UrlArgument, json: JsonOption = False) -> None:
+    """Check every blob, count and token of a data set version, and name what is wrong."""
+    dataset = open_dataset(url)
+    with progress_bars() as report:
+        findings = verify(dataset, report)
+    result = {
+        "url": dataset.ref.url,
+        "version": dataset.version,
+        "shards": findings.shards,
+        "blocks": findings.blocks,
+        "samples": findings.samples,
+        "tokens": findings.tokens,
+        "problems": findings.problems,
+    }
+    print_result(result, as_json=json, title="Verified")
+    if findings.problems:
+        raise BuildError(f"{dataset.ref.url} is damaged: " + "; ".join(findings.problems))
+
+
+@app.command("export", epilog="Example: dataservice export data/datasets/demo out/")
+def export_command(
+    url: UrlArgument,
+    folder: Annotated[Path, typer.Argument(help="New or empty folder for the text files")],
+    tags: Annotated[
+        str, typer.Option(help="Sides that begin with their tags", metavar="both|src|none")
+    ] = "both",
+    json: JsonOption = False,
+) -> None:
+    """Write a version back as text: train_ru.txt, train_en.txt, val_ru.txt, val_en.txt."""
+    sides: dict[str, TagSides] = {"both": "both", "src": "src", "none": "none"}
+    if tags not in sides:
+        raise ConfigurationError(f"--tags {tags} is unknown; use both, src or none")
+    dataset = open_dataset(url)
+    with progress_bars() as report:
+        lines = export_text(dataset, folder, tags=sides[tags], report=report)
+    print_result({"folder": str(folder), **lines}, as_json=json, title="Exported")
+
+
+def main() -> None:
+    """Entry point."""
+    run(app)

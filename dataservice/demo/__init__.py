@@ -1,0 +1,1 @@
+"""Built-in demo corpus -> Russian-English sentence pairs that need no input files."""

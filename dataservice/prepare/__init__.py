@@ -1,0 +1,1 @@
+"""Text → a data set version; knows nothing of HTTP."""

@@ -1,0 +1,57 @@
+"""Text → text: mojibake, markup left-overs, invisible characters and white space put right."""
+
+import html
+import re
+
+import ftfy
+
+from shards.sample import normalize_text
+
+# zero-width, bidirectional and other invisible marks; soft hyphen; replacement of nothing
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064"
+    "\u2066-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+_ELEMENT = re.compile(
+    r"</?(?:a|abbr|acronym|address|b|big|blockquote|br|center|cite|code|dd|del|dfn|div|dl|dt|em|"
+    r"font|h[1-6]|hr|i|img|ins|kbd|li|link|ol|p|pre|q|qt|s|samp|script|small|span|strike|strong|"
+    r"style|sub|sup|table|tbody|td|th|thead|tr|tt|u|ul|var)(?:\s[^<>]*)?/?>|<!--.*?-->",
+    re.IGNORECASE | re.DOTALL,
+)
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+# what looks like one of our own tags would otherwise become one
+_OWN_TAG = re.compile(r"<(?:author|city|year)(?:_[^<>\s]*)?>")
+
+
+def repair_mojibake(text: str) -> str:
+    """Undo a wrong decoding (UTF-8 read as Windows-1251, 1252, …) where it left its signs."""
+    return text if text.isascii() else ftfy.fix_encoding(text)
+
+
+def strip_markup(text: str) -> str:
+    """Remove HTML elements and comments, decode entities, and drop look-alikes of our tags."""
+    if "&" in text:
+        text = _ENTITY.sub(lambda match: html.unescape(match[0]), text)
+    if "<" in text:
+        text = _OWN_TAG.sub(" ", _ELEMENT.sub(" ", text))
+    return text
+
+
+def strip_invisible(text: str) -> str:
+    """Remove what is not seen: control, zero-width and direction characters."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _INVISIBLE.sub("", _CONTROL.sub(" ", text))
+
+
+def clean(text: str) -> str:
+    """The whole of cleaning, idempotent: its result is what is hashed, encoded and exported.
+
+    A removal may join what becomes markup, so it is repeated until nothing changes.
+    """
+    while True:
+        cleaned = normalize_text(strip_invisible(strip_markup(repair_mojibake(text))))
+        if cleaned == text:
+            return cleaned
+        text = cleaned

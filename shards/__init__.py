@@ -1,0 +1,1 @@
+"""The contract between the data service and the trainer: sample, block, shard, manifest, order."""

@@ -1,0 +1,1 @@
+"""Manners that both command lines share: settings as options, errors as one line, progress."""

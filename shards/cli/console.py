@@ -1,0 +1,95 @@
+"""What a program has to say → stdout for results, stderr for progress and errors."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NoReturn, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from shards.errors import PrometheusError
+
+
+class Report(Protocol):
+    """Called as work goes on: the stage, what is done of it and, where known, of how much."""
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None: ...
+
+
+def silent(stage: str, done: int, total: int | None) -> None:
+    """A report that tells nobody."""
+
+
+@contextmanager
+def progress_bars() -> Iterator[Report]:
+    """A report that draws one bar for each stage on stderr; quiet when that is no terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        tasks = {}
+
+        def report(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage)
+            progress.update(tasks[stage], completed=done, total=total)
+
+        yield report
+
+
+def json_lines(stage: str, done: int, total: int | None) -> None:
+    """A report for programs: one JSON object a line on stderr."""
+    sys.stderr.write(json.dumps({"stage": stage, "done": done, "total": total}) + "\n")
+    sys.stderr.flush()
+
+
+def say(text: str) -> None:
+    """One line for a person, on stderr, so that stdout holds results alone."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+
+
+def print_result(result: Mapping[str, Any], *, as_json: bool, title: str) -> None:
+    """The result of a command: JSON for programs, a two-column table for people."""
+    if as_json:
+        sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
+        return
+    table = Table(title=title, show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in result.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        table.add_row(name.replace("_", " "), text)
+    Console(highlight=False).print(table)
+
+
+def run(app: Callable[[], None]) -> NoReturn:
+    """Run a command line: what a user can mend is one line and exit status 1, no traceback."""
+    try:
+        app()
+    except PrometheusError as error:
+        _fail(str(error), 1)
+    except KeyboardInterrupt:
+        _fail("interrupted; what was not finished was not published", 130)
+    except BrokenPipeError:
+        # the reader of our output has gone, as `head` does: nobody is left to be told
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        _fail(f"{error.strerror or error}:{where}; check the path, its permissions and disk", 1)
+    sys.exit(0)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    say(f"error: {message}")
+    if "--json" in sys.argv:
+        sys.stdout.write(json.dumps({"error": message}, ensure_ascii=False) + "\n")
+    sys.exit(status)

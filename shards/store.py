@@ -1,0 +1,180 @@
+"""A folder ↔ the tree of data sets, versions and blobs; every write is atomic.
+
+NAME/latest.json   NAME/versions/<sha>/manifest.json   blobs/<sha256><suffix>
+"""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Final, Protocol
+
+from shards.errors import CorruptBlobError, NotFoundError, ShardError, StoreFullError
+from shards.manifest import BlobInfo, Manifest, canonical_json, dump_manifest, load_manifest
+from shards.reader import check_blob
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_VERSION = re.compile(r"[0-9a-f]{64}")
+RESERVED_NAMES: Final = frozenset({"blobs"})
+
+
+class Store(Protocol):
+    """Read access to a tree of data sets, wherever it lies."""
+
+    root: str
+
+    def read(self, path: str) -> bytes:
+        """The whole of a small file, unverified. Raises NotFoundError, StoreUnavailableError."""
+        ...
+
+    def read_blob(self, info: BlobInfo) -> bytes:
+        """The whole of a blob, verified. Raises CorruptBlobError besides what `read` does."""
+        ...
+
+
+def check_name(name: str) -> str:
+    """The name of a data set, if it can be one.
+
+    Raises:
+        ShardError: when it is reserved or would not survive in a URL and a folder.
+    """
+    if not _NAME.fullmatch(name) or name in RESERVED_NAMES:
+        raise ShardError(
+            f"data set name {name!r} cannot be used in a URL and a folder; take up to 64 of "
+            "A-Z a-z 0-9 . _ - , a letter or digit first, and not 'blobs'"
+        )
+    return name
+
+
+def is_version(text: str) -> bool:
+    """Whether a text has the shape of a version: 64 lower-case hex digits."""
+    return _VERSION.fullmatch(text) is not None
+
+
+def version_path(name: str, version: str, file: str = "manifest.json") -> str:
+    """Where a file of a version lies, below the store's root."""
+    return f"{name}/versions/{version}/{file}"
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole, or not at all, even after a power cut.
+
+    Raises:
+        StoreFullError: when the disk has no room; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise disk_error(error, path) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def disk_error(error: OSError, path: Path) -> Exception:
+    """The clear error for a full disk, or the given one for anything else."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return error
+    return StoreFullError(
+        f"no space left on the disk of {path.parent} to write {path.name}; nothing half-written "
+        "was kept; free some space and run the same command again"
+    )
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class LocalStore:
+    """A tree of data sets in a local folder: the only kind that is written to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.root = str(folder)
+
+    def read(self, path: str) -> bytes:
+        """The whole of a file.
+
+        Raises:
+            NotFoundError: when there is none.
+        """
+        try:
+            return (self.folder / path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise NotFoundError(
+                f"{self.folder / path} is not there; check the path, or build the data set first"
+            ) from error
+
+    def read_blob(self, info: BlobInfo) -> bytes:
+        """The whole of a blob, verified against the manifest."""
+        data = self.read(info.path)
+        check_blob(data, info)
+        return data
+
+    def put_blob(self, data: bytes, suffix: str) -> BlobInfo:
+        """Store bytes under their own sha256; an intact copy that is there already is kept."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        info = BlobInfo(sha256=sha256, bytes=len(data), suffix=suffix)
+        try:
+            self.read_blob(info)
+        except (NotFoundError, CorruptBlobError):
+            write_atomically(self.folder / info.path, data)
+        return info
+
+    def commit(self, name: str, manifest: Manifest) -> str:
+        """Publish a version: its statistics, then its manifest, then the `latest` pointer.
+
+        Every blob it names must be stored already; its size is checked here.
+        """
+        check_name(name)
+        for blob in manifest.blobs():
+            size = (self.folder / blob.path).stat().st_size
+            if size != blob.bytes:
+                raise CorruptBlobError(
+                    f"blob {blob.path} has {size} bytes on disk, {blob.bytes} were written; "
+                    "the version is not published; check the disk and build again"
+                )
+        data, version = dump_manifest(manifest)
+        statistics = json.dumps(manifest.stats, ensure_ascii=False, indent=2, sort_keys=True)
+        write_atomically(
+            self.folder / version_path(name, version, "dataset_stats.json"),
+            statistics.encode() + b"\n",
+        )
+        write_atomically(self.folder / version_path(name, version), data)
+        write_atomically(self.folder / name / "latest.json", canonical_json({"version": version}))
+        return version
+
+    def names(self) -> list[str]:
+        """The data sets that have at least one version, sorted."""
+        return sorted(path.parent.name for path in self.folder.glob("*/latest.json"))
+
+    def versions(self, name: str) -> list[str]:
+        """The versions of a data set, oldest first."""
+        found = (self.folder / check_name(name) / "versions").glob("*/manifest.json")
+        return [
+            path.parent.name
+            for path in sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.parent.name))
+        ]
+
+    def manifest(self, name: str, version: str) -> Manifest:
+        """A version's manifest, verified."""
+        path = version_path(name, version)
+        return load_manifest(self.read(path), version, path)

@@ -1,0 +1,123 @@
+"""A data set version → everything that is wrong with it; an empty list means nothing is."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from shards.block import Block
+from shards.cli.console import Report, silent
+from shards.dataset import Dataset
+from shards.errors import ShardError
+from shards.manifest import Manifest, ShardInfo, Split
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a verification saw: counts of what is right, sentences for what is wrong."""
+
+    shards: int = 0
+    blocks: int = 0
+    samples: int = 0
+    tokens: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def verify_dataset(dataset: Dataset, report: Report = silent) -> Findings:
+    """Read every blob of a version and check bytes, counts, ids, tokens, tags and the split."""
+    findings = Findings()
+    _check_blob(dataset, findings)
+    shards = [
+        (split, shard) for split, info in dataset.manifest.splits.items() for shard in info.shards
+    ]
+    ids: dict[Split, list[npt.NDArray[np.uint64]]] = {
+        split: [] for split in dataset.manifest.splits
+    }
+    texts: dict[Split, set[int]] = {split: set() for split in dataset.manifest.splits}
+    lengths: dict[Split, tuple[Counter[int], Counter[int]]] = {
+        split: (Counter(), Counter()) for split in dataset.manifest.splits
+    }
+    for number, (split, shard) in enumerate(shards):
+        for block in _blocks(dataset, shard, findings):
+            findings.problems += _block_problems(block, shard, dataset.manifest)
+            ids[split].append(block.id)
+            texts[split].update(_source_hashes(block, dataset.manifest.tags.prefix_tokens))
+            lengths[split][0].update(block.src_len.tolist())
+            lengths[split][1].update(block.tgt_len.tolist())
+            findings.blocks += 1
+            findings.samples += block.num_samples
+            findings.tokens += len(block.src) + len(block.tgt)
+        report("verify", number + 1, len(shards))
+    if not findings.problems:
+        findings.problems += _id_problems(ids)
+        findings.problems += _length_problems(lengths, dataset.manifest)
+        if shared := len(texts.get("train", set()) & texts.get("val", set())):
+            findings.problems.append(
+                f"{shared} source sentences stand in both train and val; build the data set again"
+            )
+    return findings
+
+
+def _check_blob(dataset: Dataset, findings: Findings) -> None:
+    try:
+        dataset.read_blob(dataset.manifest.tokenizer)
+    except ShardError as error:
+        findings.problems.append(f"tokenizer: {error}")
+
+
+def _blocks(dataset: Dataset, shard: ShardInfo, findings: Findings) -> Iterator[Block]:
+    """The blocks of one shard, or the reason why there are none among the findings."""
+    try:
+        blocks = dataset.read_shard(shard)
+    except ShardError as error:
+        findings.problems.append(str(error))
+        return
+    findings.shards += 1
+    yield from blocks
+
+
+def _block_problems(block: Block, shard: ShardInfo, manifest: Manifest) -> Iterator[str]:
+    size = manifest.tokenizer.vocab_size
+    for side, ids in (("src", block.src), ("tgt", block.tgt)):
+        if len(ids) and int(ids.max()) >= size:
+            yield f"shard {shard.path}: {side} id {ids.max()} is outside the vocabulary of {size}"
+    if len(block.source) and int(block.source.max()) >= len(manifest.sources):
+        yield f"shard {shard.path}: source {block.source.max()} is not among the manifest's"
+    tags = np.array(sorted(manifest.tags.symbols.values()))
+    starts = np.cumsum(block.src_len, dtype=np.int64) - block.src_len
+    prefix = manifest.tags.prefix_tokens
+    if int(block.src_len.min()) < prefix:
+        yield f"shard {shard.path}: a sample is shorter than its {prefix} tags"
+        return
+    positions = starts[:, None] + np.arange(prefix)
+    if not np.isin(block.src[positions], tags).all():
+        yield f"shard {shard.path}: a sample does not begin with {prefix} tags"
+    if np.isin(block.src, tags).sum() != positions.size or np.isin(block.tgt, tags).any():
+        yield f"shard {shard.path}: a tag stands inside a text"
+
+
+def _source_hashes(block: Block, prefix: int) -> Iterator[int]:
+    for sample in block.samples():
+        yield hash(sample.src[prefix:].tobytes())
+
+
+def _id_problems(ids: dict[Split, list[npt.NDArray[np.uint64]]]) -> Iterator[str]:
+    together = [array for arrays in ids.values() for array in arrays]
+    if not together:
+        return
+    values = np.concatenate(together)
+    if repeated := len(values) - len(np.unique(values)):
+        yield f"{repeated} pair ids occur more than once; build the data set again"
+
+
+def _length_problems(
+    lengths: dict[Split, tuple[Counter[int], Counter[int]]], manifest: Manifest
+) -> Iterator[str]:
+    for split, info in manifest.splits.items():
+        for side, found, told in zip(
+            ("src", "tgt"), lengths[split], (info.src_lengths, info.tgt_lengths), strict=True
+        ):
+            if found != Counter({n: count for n, count in enumerate(told) if count}):
+                yield f"{split}: the {side} length histogram is not that of the shards"

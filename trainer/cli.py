@@ -1,0 +1,233 @@
+"""The command line of the trainer: train, generate."""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from shards.cli.console import print_result, run, say
+from shards.cli.settings import (
+    ConfigOption,
+    ConfigurationError,
+    JsonOption,
+    load_settings,
+    settings_options,
+)
+from trainer.config import ENV_PREFIX, TrainSettings
+
+app = typer.Typer(
+    help="Train a small RU/EN translation model from a data set URL, and use it.",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command("train", epilog="Example: trainer train --data http://localhost:8000/datasets/demo")
+@settings_options(TrainSettings)
+def train_command(
+    overrides: Mapping[str, Any],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest whole checkpoint of --run-dir.")
+    ] = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Train, writing checkpoints and metrics to --run-dir; `trainer --resume` goes on."""
+    # imported here: --help need not wait for torch
+    from trainer.training.loop import stop_signals, train
+    from trainer.training.metrics import RunLog
+
+    prepared = _prepare(overrides, config, resume=resume)
+    settings = prepared.settings
+    (settings.run_dir / "config.yaml").write_text(
+        yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
+    )
+    step = prepared.state.step
+    log = RunLog(settings.run_dir, step=step, tensorboard=settings.tensorboard)
+    parameters = sum(parameter.numel() for parameter in prepared.model.parameters())
+    start = {
+        "parameters": parameters,
+        "device": str(prepared.device),
+        "amp": str(prepared.amp_dtype or "off").removeprefix("torch."),
+        "data": prepared.dataset.ref.url,
+        "train_samples": prepared.dataset.manifest.splits["train"].samples,
+    }
+    log.event("start", step, start)
+    say(
+        f"{parameters / 1e6:.1f} M parameters on {start['device']}, amp {start['amp']}, "
+        f"{start['train_samples']} samples of {start['data']}"
+    )
+    with _progress(step, settings.max_steps) as progress, stop_signals() as stop:
+        outcome = train(prepared, log, stop, progress)
+    state = prepared.state
+    result = {
+        "outcome": outcome,
+        "step": state.step,
+        "epoch": state.cursor.epoch,
+        "best_val_loss": state.best_loss,
+        "best_step": state.best_step,
+        "checkpoint": str(prepared.checkpoints / f"step-{state.step:08d}"),
+        "metrics": str(settings.run_dir / "metrics.jsonl"),
+    }
+    log.event("end", state.step, {"outcome": outcome})
+    log.close()
+    print_result(result, as_json=json, title="Trained")
+
+
+def _prepare(overrides: Mapping[str, Any], config: Path | None, *, resume: bool) -> Any:
+    """A run set up anew, or from its newest whole checkpoint."""
+    from trainer.errors import TrainingError
+    from trainer.training.checkpoint import (
+        list_checkpoints,
+        newest_checkpoint,
+        set_damaged_aside,
+    )
+    from trainer.training.setup import set_up
+
+    settings = load_settings(TrainSettings, prefix=ENV_PREFIX, config=config, overrides=overrides)
+    root = settings.run_dir / "checkpoints"
+    if not resume and not (settings.auto_resume and list_checkpoints(root)):
+        if list_checkpoints(root):
+            raise TrainingError(
+                f"{settings.run_dir} holds a run already; nothing was started, so that it is not "
+                "overwritten; go on with --resume, or name another --run-dir"
+            )
+        prepared = set_up(settings)
+        settings.run_dir.mkdir(parents=True, exist_ok=True)
+        return prepared
+    checkpoint, problems = newest_checkpoint(root)
+    settings = load_settings(
+        TrainSettings,
+        prefix=ENV_PREFIX,
+        config=config,
+        overrides=overrides,
+        base=checkpoint.state["settings"],
+    )
+    for problem in problems:
+        say(f"warning: {problem}; it is set aside and the one before it is used")
+    if checkpoint.step >= settings.max_steps and resume and settings.extend_steps:
+        settings = settings.model_copy(
+            update={
+                "decay_steps": settings.decay_steps or settings.max_steps,
+                "max_steps": checkpoint.step + settings.extend_steps,
+            }
+        )
+    prepared = set_up(settings, checkpoint)
+    set_damaged_aside(root, checkpoint.step)
+    say(f"resuming from {checkpoint.folder}, step {checkpoint.step} of {settings.max_steps}")
+    if checkpoint.step >= settings.max_steps:
+        say("the run is complete; to train it further, raise --max-steps")
+    return prepared
+
+
+@contextmanager
+def _progress(step: int, max_steps: int) -> Iterator[Any]:
+    """A bar with the latest numbers on a terminal; elsewhere a line for each metric line."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("train"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[numbers]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        task = bars.add_task("train", total=max_steps, completed=step, numbers="")
+
+        def progress(at: int, values: dict[str, Any]) -> None:
+            numbers = (
+                f"loss {values['loss']:.3f}  lr {values['learning_rate']:.2e}  "
+                f"{values['tokens_per_s']:,.0f} tok/s  "
+                f"mem {values['peak_memory_bytes'] / 2**20:,.0f} MiB  "
+                f"wait {values['data_wait_share']:.1%}"
+            )
+            bars.update(task, completed=at, numbers=numbers)
+            if not console.is_terminal:
+                say(f"step {at}/{max_steps}  {numbers}")
+
+        yield progress
+
+
+@app.command(
+    "generate", epilog='Example: trainer generate --checkpoint runs/default "Привет, мир!"'
+)
+def generate_command(
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="Texts to translate; without any, lines of stdin")
+    ] = None,
+    checkpoint: Annotated[
+        Path, typer.Option(help="A run's folder, or one of its checkpoints")
+    ] = Path("runs/default"),
+    best: Annotated[bool, typer.Option("--best", help="The run's best, not its newest")] = False,
+    to: Annotated[
+        str | None, typer.Option(help="Target language; the run's own by default", metavar="en|ru")
+    ] = None,
+    strategy: Annotated[
+        str, typer.Option(help="How to choose tokens", metavar="greedy|sample|beam")
+    ] = "greedy",
+    beam_size: Annotated[int, typer.Option(help="Beams, with --strategy beam")] = 4,
+    length_penalty: Annotated[float, typer.Option(help="Prefers longer beams when larger")] = 0.6,
+    temperature: Annotated[float, typer.Option(help="Of sampling; below 1 is bolder")] = 1.0,
+    top_k: Annotated[int, typer.Option(help="Sample among the k likeliest; 0: all")] = 0,
+    top_p: Annotated[float, typer.Option(help="Sample among the likeliest share p")] = 1.0,
+    max_tokens: Annotated[int, typer.Option(help="Longest output")] = 128,
+    seed: Annotated[int, typer.Option(help="Of sampling")] = 0,
+    author: Annotated[str | None, typer.Option(help="Author tag; the data's default else")] = None,
+    city: Annotated[str | None, typer.Option(help="City tag")] = None,
+    year: Annotated[str | None, typer.Option(help="Year tag")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
+    json: JsonOption = False,
+) -> None:
+    """Translate texts with what training saved."""
+    from trainer.generate import Generator, find_checkpoint
+    from trainer.model.decode import DecodeSettings
+    from trainer.training.setup import choose_device
+
+    try:
+        settings = DecodeSettings(
+            strategy=strategy,  # type: ignore[arg-type]  # checked by the class itself
+            beam_size=beam_size,
+            length_penalty=length_penalty,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            max_tokens=max_tokens,
+            seed=seed,
+        )
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+    given = {"author": author, "city": city, "year": year}
+    tags = {kind: name for kind, name in given.items() if name}
+    generator = Generator(find_checkpoint(checkpoint, best=best), choose_device(device))
+    sources = texts or [line for line in sys.stdin.read().splitlines() if line.strip()]
+    if not sources:
+        raise ConfigurationError("there is no text to translate; give one, or lines on stdin")
+    results = generator.translate(sources, settings, to=to, tags=tags)
+    if json:
+        print_result(
+            {"translations": [dataclasses.asdict(result) for result in results]},
+            as_json=True,
+            title="",
+        )
+        return
+    for result in results:
+        sys.stdout.write(result.text + "\n")
+
+
+def main() -> None:
+    """Entry point; without a command it trains, so that `trainer --resume` goes on."""
+    # Threads of torch's CPU kernels that spin while they wait make a step several times slower
+    # as soon as anything else runs on the machine; read when torch is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    arguments = sys.argv[1:]
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+        sys.argv.insert(1, "train")
+    run(app)

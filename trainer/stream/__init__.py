@@ -1,0 +1,1 @@
+"""A data set URL → batches in one global order, verified, resumable at any of them."""

@@ -1,0 +1,214 @@
+"""A run, set up → a trained model: steps, evaluations, samples and checkpoints, in that order."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, Literal
+
+import torch
+
+from trainer.errors import TrainingError
+from trainer.stream.batching import Batch
+from trainer.stream.dataset import StreamConfig, make_loader, to_device
+from trainer.training.checkpoint import prune_checkpoints, save_checkpoint
+from trainer.training.evaluate import evaluate, sample_texts
+from trainer.training.metrics import RunLog, peak_memory_bytes
+from trainer.training.optim import learning_rate, set_learning_rate
+from trainer.training.setup import Run, capture
+
+Outcome = Literal["complete", "stopped early", "interrupted"]
+
+
+@dataclass(slots=True)
+class Interval:
+    """Sums since the last metric line."""
+
+    started: float = field(default_factory=time.perf_counter)
+    steps: int = 0
+    tokens: int = 0
+    samples: int = 0
+    wait_s: float = 0.0
+    losses: list[torch.Tensor] = field(default_factory=list)
+    grad_norms: list[torch.Tensor] = field(default_factory=list)
+
+
+Progress = Callable[[int, dict[str, Any]], None]
+"""Called with the step and the values of a metric line."""
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """SIGTERM or Ctrl-C sets the event; a second one ends the program at once."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        del frame
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def train(run: Run, log: RunLog, stop: threading.Event, progress: Progress) -> Outcome:
+    """Train until max_steps, a signal, or `patience` evaluations without a best.
+
+    Raises:
+        TrainingError: when the loss is no number any more; checkpoints before it are kept.
+    """
+    settings, state = run.settings, run.state
+    stream = run.stream(stream_config(run), state.cursor)
+    batches = iter(make_loader(stream, settings.num_workers))
+    interval = Interval()
+    saved_step = state.step
+    run.model.train()
+    while state.step < settings.max_steps:
+        asked = time.perf_counter()
+        batch = next(batches)
+        interval.wait_s += time.perf_counter() - asked
+        train_step(run, batch, interval)
+        state.step += 1
+        state.cursor = batch.cursor
+        log.batch(state.step, batch)
+        if state.step % settings.log_every == 0 or state.step == settings.max_steps:
+            values = interval_metrics(run, interval)
+            log.event("train", state.step, values)
+            progress(state.step, values)
+            interval = Interval()
+        paused = time.perf_counter()
+        is_best = _evaluate_and_sample(run, log)
+        if is_best or _due(state.step, settings.save_every):
+            save(run, log)
+            saved_step = state.step
+        interval.started += time.perf_counter() - paused
+        if settings.patience and state.evaluations_since_best >= settings.patience:
+            break
+        if stop.is_set():
+            break
+    if saved_step != state.step:
+        save(run, log)
+    if state.step >= settings.max_steps:
+        return "complete"
+    return "interrupted" if stop.is_set() else "stopped early"
+
+
+def stream_config(run: Run) -> StreamConfig:
+    """The stream that a run trains on."""
+    settings = run.settings
+    return StreamConfig(
+        budget=settings.budget,
+        seed=settings.seed,
+        window_shards=settings.window_shards,
+        direction=settings.direction,
+    )
+
+
+def train_step(run: Run, batch: Batch, interval: Interval) -> None:
+    """One optimizer update: the gradient of the mean loss a token over the global batch.
+
+    Micro-steps add up to that same gradient, however many there are.
+    """
+    settings, state = run.settings, run.state
+    rate = learning_rate(
+        state.step,
+        peak=settings.learning_rate,
+        warmup_steps=settings.warmup_steps,
+        decay_steps=settings.decay_steps or settings.max_steps,
+        min_ratio=settings.min_lr_ratio,
+    )
+    set_learning_rate(run.optimizer, rate)
+    data = to_device(batch, run.device)
+    total = torch.zeros((), device=run.device)
+    for micro in range(settings.grad_accum):
+        with run.autocast():
+            outputs = run.model(
+                data.input_ids[micro :: settings.grad_accum],
+                data.target_ids[micro :: settings.grad_accum],
+                label_smoothing=settings.label_smoothing,
+            )
+        loss = outputs.loss_sum / batch.global_target_tokens
+        run.scaler.scale(loss).backward()
+        total += loss.detach()
+    run.scaler.unscale_(run.optimizer)
+    norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), settings.clip_norm)
+    run.scaler.step(run.optimizer)
+    run.scaler.update()
+    run.optimizer.zero_grad(set_to_none=True)
+    state.tokens += batch.global_target_tokens
+    interval.losses.append(total)
+    interval.grad_norms.append(norm)
+    interval.steps += 1
+    interval.tokens += batch.global_target_tokens
+    interval.samples += len(batch.global_pair_ids)
+
+
+def interval_metrics(run: Run, interval: Interval) -> dict[str, Any]:
+    """The values of one metric line; reading them waits for the device.
+
+    Raises:
+        TrainingError: when the mean loss is not finite.
+    """
+    loss = torch.stack(interval.losses).mean().item()
+    elapsed = time.perf_counter() - interval.started
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"the loss is {loss} at step {run.state.step}; the weights are of no use any more; "
+            "resume from the last checkpoint with a lower --learning-rate, or --amp off"
+        )
+    cursor = run.state.cursor
+    return {
+        "loss": loss,
+        "learning_rate": run.optimizer.param_groups[0]["lr"],
+        "grad_norm": torch.stack(interval.grad_norms)[-1].item(),
+        "loss_scale": run.scaler.get_scale(),
+        "tokens_per_s": interval.tokens / elapsed,
+        "samples_per_s": interval.samples / elapsed,
+        "data_wait_share": interval.wait_s / elapsed,
+        "peak_memory_bytes": peak_memory_bytes(run.device),
+        "tokens": run.state.tokens,
+        "epoch": cursor.epoch,
+        "window": cursor.window,
+        "batch": cursor.batch,
+    }
+
+
+def _due(step: int, every: int) -> bool:
+    return step % every == 0
+
+
+def _evaluate_and_sample(run: Run, log: RunLog) -> bool:
+    """Whether this step's evaluation is the best so far."""
+    settings, state = run.settings, run.state
+    last = state.step == settings.max_steps
+    if not run.dataset.manifest.splits["val"].samples:
+        return False
+    if settings.num_samples and (last or _due(state.step, settings.sample_every)):
+        log.text(state.step, sample_texts(run))
+    if not (last or _due(state.step, settings.eval_every)):
+        return False
+    values = evaluate(run)
+    is_best = state.best_loss is None or values["loss"] < state.best_loss
+    if is_best:
+        state.best_loss, state.best_step = values["loss"], state.step
+        state.evaluations_since_best = 0
+    else:
+        state.evaluations_since_best += 1
+    log.event("eval", state.step, {**values, "best": is_best})
+    return is_best
+
+
+def save(run: Run, log: RunLog) -> None:
+    """Write a checkpoint of this moment, and only then remove those that are not kept."""
+    files, state = capture(run)
+    folder = save_checkpoint(run.checkpoints, run.state.step, files, state)
+    log.event("checkpoint", run.state.step, {"folder": folder.name})
+    prune_checkpoints(run.checkpoints, run.settings.keep_last, run.state.best_step)
