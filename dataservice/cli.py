@@ -4,7 +4,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -29,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+_GRACE_S: Final = 5
 UrlArgument = Annotated[
     str, typer.Argument(help="Data set or version: http(s)://, file:// or a folder ROOT/NAME")
 ]
@@ -90,7 +91,11 @@ def serve_command(overrides: Mapping[str, Any], config: ConfigOption = None) -> 
     listener = _listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     say(f"serving {settings.store_dir} on http://{host}:{port}/datasets")
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning"))
+    # a download that never ends must not keep a stopped service alive
+    config = uvicorn.Config(
+        create_app(settings), log_level="warning", timeout_graceful_shutdown=_GRACE_S
+    )
+    server = uvicorn.Server(config)
     with listener:
         server.run(sockets=[listener])
 

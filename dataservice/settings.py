@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from shards.errors import ShardError
 from shards.sample import safe_name
 from shards.store import check_name
 
@@ -49,7 +50,7 @@ class SourceSettings(BaseModel):
 class BuildSettings(BaseModel):
     """Every setting of a build; all but the places and `processes` decide the version id."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=True)
+    model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
 
     sources: Annotated[list[SourceSettings], NoDecode] = Field(
         [],
@@ -128,7 +129,10 @@ class BuildSettings(BaseModel):
     @field_validator("name")
     @classmethod
     def _usable_name(cls, value: str) -> str:
-        return check_name(value)
+        try:
+            return check_name(value)
+        except ShardError as error:
+            raise ValueError(str(error)) from error
 
     @field_validator("default_author", "default_city")
     @classmethod

@@ -101,7 +101,7 @@ def members_to_block(members: Mapping[str, Any], where: str) -> Block:
             name: np.lib.format.read_array(io.BytesIO(members[f"{name}.npy"]), allow_pickle=False)
             for name in ARRAYS
         }
-    except (KeyError, ValueError) as error:
+    except Exception as error:  # numpy parses a header with whatever Python's own parser raises
         raise CorruptBlobError(
             f"{where}: {error}; the block cannot be read; rebuild the data set, since its bytes "
             "are what the manifest names"

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import tarfile
 
 import numpy as np
 import zstandard
@@ -40,19 +41,26 @@ def read_shard(data: bytes, info: ShardInfo) -> list[Block]:
     """
     check_blob(data, info)
     try:
-        raw = zstandard.ZstdDecompressor().decompress(data, max_output_size=info.raw_bytes)
-    except zstandard.ZstdError as error:
+        raw = _decompress(data, info.raw_bytes)
+        files = tar_file_expander([{"url": info.path, "stream": io.BytesIO(raw)}])
+        samples = list(group_by_keys(files))
+    except (zstandard.ZstdError, tarfile.TarError, ValueError) as error:
         raise CorruptBlobError(
-            f"shard {info.path} does not decompress ({error}) though its sha256 is the "
+            f"shard {info.path} cannot be unpacked ({error}) though its sha256 is the "
             "manifest's; it was written damaged; build the data set again"
         ) from error
-    files = tar_file_expander([{"url": info.path, "stream": io.BytesIO(raw)}])
     blocks = [
-        members_to_block(members, f"{info.path} block {members['__key__']}")
-        for members in group_by_keys(files)
+        members_to_block(members, f"{info.path} block {members['__key__']}") for members in samples
     ]
     _check_counts(blocks, info)
     return blocks
+
+
+def _decompress(data: bytes, raw_bytes: int) -> bytes:
+    """One whole frame of the promised size, asked for before that much memory is taken."""
+    if (told := zstandard.frame_content_size(data)) != raw_bytes:
+        raise ValueError(f"its frame says {told} bytes, the manifest {raw_bytes}")
+    return zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
 
 
 def _check_counts(blocks: list[Block], info: ShardInfo) -> None:

@@ -65,8 +65,8 @@ def train_command(
         f"{parameters / 1e6:.1f} M parameters on {start['device']}, amp {start['amp']}, "
         f"{start['train_samples']} samples of {start['data']}"
     )
-    with _progress(step, settings.max_steps) as progress, stop_signals() as stop:
-        outcome = train(prepared, log, stop, progress)
+    with _screen(step, settings.max_steps) as screen, stop_signals() as stop:
+        outcome = train(prepared, log, stop, screen)
     state = prepared.state
     result = {
         "outcome": outcome,
@@ -128,9 +128,32 @@ def _prepare(overrides: Mapping[str, Any], config: Path | None, *, resume: bool)
     return prepared
 
 
+class _Screen:
+    """A bar with the latest numbers on a terminal, a line for each metric line elsewhere."""
+
+    def __init__(self, bars: Progress, step: int, max_steps: int) -> None:
+        self._bars = bars
+        self._max_steps = max_steps
+        self._task = bars.add_task("train", total=max_steps, completed=step, numbers="")
+
+    def metrics(self, step: int, values: dict[str, Any]) -> None:
+        numbers = (
+            f"loss {values['loss']:.3f}  lr {values['learning_rate']:.2e}  "
+            f"{values['tokens_per_s']:,.0f} tok/s  "
+            f"mem {values['peak_memory_bytes'] / 2**20:,.0f} MiB  "
+            f"wait {values['data_wait_share']:.1%}"
+        )
+        self._bars.update(self._task, completed=step, numbers=numbers)
+        if not self._bars.console.is_terminal:
+            say(f"step {step}/{self._max_steps}  {numbers}")
+
+    def samples(self, rows: list[dict[str, str]]) -> None:
+        for row in rows:
+            say(f"sample: {row['source']} → {row['output']}")
+
+
 @contextmanager
-def _progress(step: int, max_steps: int) -> Iterator[Any]:
-    """A bar with the latest numbers on a terminal; elsewhere a line for each metric line."""
+def _screen(step: int, max_steps: int) -> Iterator[_Screen]:
     console = Console(stderr=True)
     columns = (
         TextColumn("train"),
@@ -140,20 +163,7 @@ def _progress(step: int, max_steps: int) -> Iterator[Any]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        task = bars.add_task("train", total=max_steps, completed=step, numbers="")
-
-        def progress(at: int, values: dict[str, Any]) -> None:
-            numbers = (
-                f"loss {values['loss']:.3f}  lr {values['learning_rate']:.2e}  "
-                f"{values['tokens_per_s']:,.0f} tok/s  "
-                f"mem {values['peak_memory_bytes'] / 2**20:,.0f} MiB  "
-                f"wait {values['data_wait_share']:.1%}"
-            )
-            bars.update(task, completed=at, numbers=numbers)
-            if not console.is_terminal:
-                say(f"step {at}/{max_steps}  {numbers}")
-
-        yield progress
+        yield _Screen(bars, step, max_steps)
 
 
 @app.command(

@@ -14,7 +14,7 @@ ENV_PREFIX: Final = "TRAINER_"
 class TrainSettings(BaseModel):
     """Every setting of a training run."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=True)
+    model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
 
     data: str = Field(
         "http://localhost:8000/datasets/demo",

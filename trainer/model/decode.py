@@ -94,6 +94,15 @@ def filtered_probabilities(logits: Tensor, settings: DecodeSettings) -> Tensor:
     return torch.zeros_like(kept).scatter(-1, order, kept)
 
 
+def normalized_scores(scores: Tensor, lengths: Tensor, settings: DecodeSettings) -> Tensor:
+    """Return scores, sums of log probabilities, each over the length penalty of its length.
+
+    Lengths count eos; scores and lengths may be of any shapes that broadcast
+    (Wu et al. 2016, arXiv:1609.08144, equation 14).
+    """
+    return scores / ((5.0 + lengths) / 6.0) ** settings.length_penalty
+
+
 @contextmanager
 def _evaluating(model: Seq2SeqTransformer) -> Iterator[None]:
     training = [module for module in model.modules() if module.training]
@@ -181,7 +190,7 @@ def _beam_search(
         beams, parents = _extend(model, beams, log_probs, settings)
         cache.select((rows[:, None] * width + parents).flatten(), same_source=True)
         tokens = beams.ids[:, :, -1].flatten()
-    best = _ranks(beams.scores, beams.lengths, settings).argmax(dim=1)
+    best = normalized_scores(beams.scores, beams.lengths, settings).argmax(dim=1)
     return beams.ids[rows, best]
 
 
@@ -202,7 +211,7 @@ def _extend(
     stay[model.config.pad_id] = 0.0
     scores = beams.scores[..., None] + torch.where(beams.finished[..., None], stay, log_probs)
     lengths = beams.lengths + ~beams.finished
-    ranks = _ranks(scores, lengths[..., None], settings)
+    ranks = normalized_scores(scores, lengths[..., None], settings)
     chosen = ranks.flatten(1).topk(beams.scores.shape[1]).indices
     parents, tokens = chosen // len(stay), chosen % len(stay)
     grown = torch.cat((_rows_of(beams.ids, parents), tokens[..., None]), dim=2)
@@ -215,14 +224,12 @@ def _rows_of(ids: Tensor, parents: Tensor) -> Tensor:
     return ids.gather(1, parents[..., None].expand(-1, -1, ids.shape[2]))
 
 
-def _ranks(scores: Tensor, lengths: Tensor, settings: DecodeSettings) -> Tensor:
-    return scores / ((5.0 + lengths) / 6.0) ** settings.length_penalty
-
-
 def _settled(beams: _Beams, settings: DecodeSettings) -> bool:
     """Tell whether no unfinished beam can still outrank its row's best finished one."""
-    ranks = _ranks(beams.scores, beams.lengths, settings)
+    ranks = normalized_scores(beams.scores, beams.lengths, settings)
     # Scores only fall and the penalty only grows: a beam's best hope is its score at full length.
-    hopes = _ranks(beams.scores, torch.full_like(beams.lengths, settings.max_tokens), settings)
+    hopes = normalized_scores(
+        beams.scores, torch.full_like(beams.lengths, settings.max_tokens), settings
+    )
     best = ranks.masked_fill(~beams.finished, float("-inf")).amax(dim=1)
     return bool((best >= hopes.masked_fill(beams.finished, float("-inf")).amax(dim=1)).all())

@@ -158,6 +158,8 @@ def make_loader(stream: BatchStream, num_workers: int) -> DataLoader[Batch]:
         batch_size=None,
         collate_fn=_as_is,
         num_workers=num_workers,
+        # its own: an iterator draws a seed from it, which must not shift the run's dropout
+        generator=torch.Generator(),
         multiprocessing_context="spawn" if num_workers else None,
     )
 

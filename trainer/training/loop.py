@@ -4,11 +4,11 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 
@@ -37,8 +37,16 @@ class Interval:
     grad_norms: list[torch.Tensor] = field(default_factory=list)
 
 
-Progress = Callable[[int, dict[str, Any]], None]
-"""Called with the step and the values of a metric line."""
+class Observer(Protocol):
+    """Somebody who watches a run."""
+
+    def metrics(self, step: int, values: dict[str, Any]) -> None:
+        """The values of a metric line."""
+        ...
+
+    def samples(self, rows: list[dict[str, str]]) -> None:
+        """Translations of a few sentences: source, reference, output."""
+        ...
 
 
 @contextmanager
@@ -59,7 +67,7 @@ def stop_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def train(run: Run, log: RunLog, stop: threading.Event, progress: Progress) -> Outcome:
+def train(run: Run, log: RunLog, stop: threading.Event, observer: Observer) -> Outcome:
     """Train until max_steps, a signal, or `patience` evaluations without a best.
 
     Raises:
@@ -82,10 +90,10 @@ def train(run: Run, log: RunLog, stop: threading.Event, progress: Progress) -> O
         if state.step % settings.log_every == 0 or state.step == settings.max_steps:
             values = interval_metrics(run, interval)
             log.event("train", state.step, values)
-            progress(state.step, values)
+            observer.metrics(state.step, values)
             interval = Interval()
         paused = time.perf_counter()
-        is_best = _evaluate_and_sample(run, log)
+        is_best = _evaluate_and_sample(run, log, observer)
         if is_best or _due(state.step, settings.save_every):
             save(run, log)
             saved_step = state.step
@@ -185,14 +193,16 @@ def _due(step: int, every: int) -> bool:
     return step % every == 0
 
 
-def _evaluate_and_sample(run: Run, log: RunLog) -> bool:
+def _evaluate_and_sample(run: Run, log: RunLog, observer: Observer) -> bool:
     """Whether this step's evaluation is the best so far."""
     settings, state = run.settings, run.state
     last = state.step == settings.max_steps
     if not run.dataset.manifest.splits["val"].samples:
         return False
     if settings.num_samples and (last or _due(state.step, settings.sample_every)):
-        log.text(state.step, sample_texts(run))
+        rows = sample_texts(run)
+        log.text(state.step, rows)
+        observer.samples(rows)
     if not (last or _due(state.step, settings.eval_every)):
         return False
     values = evaluate(run)

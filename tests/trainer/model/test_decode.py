@@ -7,14 +7,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer.model.decode import DecodeSettings, decode, filtered_probabilities
+from trainer.model.decode import (
+    DecodeSettings,
+    decode,
+    filtered_probabilities,
+    normalized_scores,
+)
 from trainer.model.transformer import ModelConfig, Seq2SeqTransformer
 
 
-def tiny_model(seed: int = 0, vocab_size: int = 14) -> Seq2SeqTransformer:
+def tiny_model(seed: int = 0) -> Seq2SeqTransformer:
     torch.manual_seed(seed)
     config = ModelConfig(
-        vocab_size=vocab_size,
+        vocab_size=14,
         d_model=32,
         num_heads=2,
         encoder_layers=1,
@@ -24,6 +29,16 @@ def tiny_model(seed: int = 0, vocab_size: int = 14) -> Seq2SeqTransformer:
         max_positions=16,
     )
     return Seq2SeqTransformer(config).eval()
+
+
+def wavering_model(seed: int) -> Seq2SeqTransformer:
+    """Return a model so unsure that the likeliest next id often misses the best target."""
+    model = tiny_model(seed)
+    with torch.no_grad():
+        model.decoder_norm.weight.mul_(0.6)
+        for weight in model.decoder.parameters():
+            weight.mul_(3.0)
+    return model
 
 
 def sources(rows: int = 4, seed: int = 0) -> Tensor:
@@ -144,7 +159,7 @@ def test_strategies_that_leave_one_choice_equal_greedy(seed: int, settings: dict
 
 @pytest.mark.parametrize("seed", range(4))
 def test_beam_finds_a_target_at_least_as_likely_as_greedy(seed: int) -> None:
-    model, source = tiny_model(seed), sources(8, seed=seed)
+    model, source = wavering_model(seed), sources(8, seed=seed)
     greedy = decode(model, source, DecodeSettings(max_tokens=6))
     beam = decode(model, source, DecodeSettings(strategy="beam", max_tokens=6, length_penalty=0.0))
     for row, wide, narrow in zip(source, beam, greedy, strict=True):
@@ -152,10 +167,10 @@ def test_beam_finds_a_target_at_least_as_likely_as_greedy(seed: int) -> None:
         assert best >= log_probability(model, row, narrow, 6) - 1e-4
 
 
-@pytest.mark.parametrize("penalty", [0.0, 0.6, 1.5])
+@pytest.mark.parametrize("penalty", [0.0, 0.6, 4.0])
 @pytest.mark.parametrize("seed", range(3))
 def test_beam_as_wide_as_all_targets_finds_the_best_of_them(seed: int, penalty: float) -> None:
-    model, source = tiny_model(seed, vocab_size=14), sources(3, seed=seed)
+    model, source = wavering_model(seed), sources(3, seed=seed)
     words = [4, 5, 6]
     settings = DecodeSettings(strategy="beam", max_tokens=3, beam_size=40, length_penalty=penalty)
     forbidden = [i for i in range(14) if i not in (3, *words)]
@@ -254,6 +269,18 @@ def test_filters_leave_the_probabilities_worked_out_by_hand(
     logits = torch.tensor([[0.1, 0.4, 0.2, 0.3], [0.3, 0.2, 0.4, 0.1]]).log()
     kept = filtered_probabilities(logits, DecodeSettings(strategy="sample", **settings))
     torch.testing.assert_close(kept, torch.tensor([expected, expected[::-1]]))
+
+
+@pytest.mark.parametrize(
+    ("length", "penalty", "expected"),
+    [(7, 0.0, -6.0), (1, 1.0, -6.0), (7, 1.0, -3.0), (7, 2.0, -1.5)],
+)
+def test_length_penalty_divides_scores_as_worked_out_by_hand(
+    length: int, penalty: float, expected: float
+) -> None:
+    settings = DecodeSettings(strategy="beam", length_penalty=penalty)
+    found = normalized_scores(torch.tensor([-6.0]), torch.tensor([length]), settings)
+    torch.testing.assert_close(found, torch.tensor([expected]))
 
 
 def test_equal_logits_still_leave_exactly_top_k_ids() -> None:

@@ -148,6 +148,11 @@ def test_batch_without_a_real_token_has_zero_loss_and_finite_gradients(
     assert not any(grad.any() for grad in found.values())
 
 
+def test_every_row_of_the_mask_has_somewhere_to_look() -> None:
+    _, mask = tiny_model().encode(torch.tensor([[5, 6, 0], [0, 0, 0]]))
+    assert mask.tolist() == [[[[True, True, False]]], [[[True, True, True]]]]
+
+
 def test_all_padding_source_beside_real_ones_leaves_everything_finite() -> None:
     model = tiny_model().train()
     sources, targets = batch_of()

@@ -1,0 +1,47 @@
+# Every target sets up what it needs: a virtual environment in .venv with the locked packages.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test test-fast check format docs lock clean
+
+help:  ## Show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+# torch first and by its exact pin: whatever else asks for torch then finds it there.
+$(READY): pyproject.toml requirements/dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet "$$(grep '^torch==' requirements/dev.txt)"
+	$(BIN)/pip install --quiet --requirement requirements/dev.txt
+	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $@
+
+demo: $(READY)  ## Build, serve, train, kill -9, resume and generate on the built-in corpus
+	$(BIN)/python docs/examples/demo.py
+
+test: check  ## Check, then run all tests: fast ones first, then slow ones
+	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m slow
+
+test-fast: $(READY)  ## Run the fast tests
+	$(BIN)/python -m pytest -m "not slow"
+
+check: $(READY)  ## Lint, formatting and strict types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(READY)  ## Format and mend what can be mended
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+docs: $(READY)  ## Write the generated part of docs/ anew
+	$(BIN)/python docs/generate.py
+
+lock: $(READY)  ## Resolve pyproject.toml into requirements/ anew
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh requirements/compile.sh
+
+clean:  ## Remove what was made, the virtual environment included
+	rm -rf $(VENV) demo-run build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

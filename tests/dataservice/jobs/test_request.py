@@ -1,0 +1,120 @@
+"""Service settings and a request's own → the settings of a build, or a refusal that says why."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataservice.jobs.request import ForbiddenSourceError, RequestError, merge_settings
+from dataservice.settings import BuildSettings, ServiceSettings
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> ServiceSettings:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "inside.jsonl").write_text("{}")
+    (root / "ru.txt").write_text("а")
+    (root / "en.txt").write_text("a")
+    (tmp_path / "secret.jsonl").write_text("{}")
+    (root / "link.jsonl").symlink_to(root / "inside.jsonl")
+    (root / "escape.jsonl").symlink_to(tmp_path / "secret.jsonl")
+    (root / "loop.jsonl").symlink_to(root / "loop.jsonl")
+    os.mkfifo(root / "pipe.jsonl")
+    return ServiceSettings(
+        data_dir=tmp_path / "data", source_root=root, vocab_size=900, processes=1, port=9
+    )
+
+
+def test_a_request_without_settings_builds_what_the_service_is_set_to(
+    service: ServiceSettings,
+) -> None:
+    merged = merge_settings(service, {})
+    assert type(merged) is BuildSettings
+    assert merged == BuildSettings(data_dir=service.data_dir, vocab_size=900, processes=1)
+
+
+def test_the_request_wins_over_the_service(service: ServiceSettings) -> None:
+    merged = merge_settings(service, {"vocab_size": 800, "name": "mine"})
+    assert (merged.vocab_size, merged.name, merged.processes) == (800, "mine", 1)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ({"vocab_siz": 800}, "did you mean 'vocab_size'"),
+        ({"port": 80}, "unknown setting 'port'"),
+        ({"data_dir": "/"}, "belongs to the service"),
+        ({"processes": 64}, "belongs to the service"),
+        ({"vocab_size": 1}, "vocab_size = 1"),
+        ({"vocab_size": None}, "vocab_size"),
+        ({"vocab_size": [1]}, "vocab_size"),
+        ({"name": "../x"}, "'../x'"),
+        ({"name": "blobs"}, "blobs"),
+        ({"default_author": "!!"}, "default_author"),
+        ({"max_length_ratio": "inf"}, "setting"),
+        ({"sources": 5}, "sources"),
+        ({"sources": [{"path": "inside.jsonl", "ru": "ru.txt"}]}, "either `path`"),
+        ({"sources": ["missing.jsonl"]}, "not a file below"),
+        ({"sources": ["."]}, "not a file below"),
+        ({"sources": ["pipe.jsonl"]}, "not a file below"),
+        ({"sources": ["a\0b"]}, "no path that can be read"),
+        ({"sources": ["x" * 5000]}, "path"),
+        ({"sources": ["loop.jsonl"]}, "loop.jsonl"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_it_is_queued(
+    service: ServiceSettings, overrides: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        merge_settings(service, overrides)
+    assert expected in str(caught.value)
+    assert not isinstance(caught.value, ForbiddenSourceError)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "../secret.jsonl",
+        "inside/../../secret.jsonl",
+        "/etc/passwd",
+        "/etc/there-is-no-such-file",
+        "escape.jsonl",
+        "ru.txt,../secret.jsonl",
+        {"ru": "ru.txt", "en": "/etc/passwd"},
+        {"path": "escape.jsonl", "name": "x"},
+    ],
+)
+def test_no_request_reads_a_file_outside_the_source_root(
+    service: ServiceSettings, source: object
+) -> None:
+    with pytest.raises(ForbiddenSourceError, match="is not below"):
+        merge_settings(service, {"sources": [source]})
+
+
+def test_without_a_source_root_sources_are_refused_with_the_way_to_allow_them(
+    service: ServiceSettings,
+) -> None:
+    closed = service.model_copy(update={"source_root": None})
+    with pytest.raises(ForbiddenSourceError, match="--source-root"):
+        merge_settings(closed, {"sources": ["inside.jsonl"]})
+
+
+def test_the_services_own_sources_need_no_source_root(tmp_path: Path) -> None:
+    service = ServiceSettings(data_dir=tmp_path, sources=["anywhere.jsonl"])
+    assert merge_settings(service, {}).sources[0].path == Path("anywhere.jsonl")
+    assert merge_settings(service, {"sources": []}).sources == []
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_sources_are_pinned_to_the_files_behind_links_and_keep_their_names(
+    service: ServiceSettings, absolute: bool
+) -> None:
+    root = service.source_root
+    assert root is not None
+    given = [str(root / "link.jsonl") if absolute else "link.jsonl", "ru.txt,en.txt"]
+    first, second = merge_settings(service, {"sources": given}).sources
+    assert (first.path, first.label) == (root.resolve() / "inside.jsonl", "link")
+    assert second.files == (root.resolve() / "ru.txt", root.resolve() / "en.txt")
+    assert second.label == "ru"

@@ -1,0 +1,29 @@
+"""Data sets that the trainer's tests read, built once."""
+
+from pathlib import Path
+
+import pytest
+
+from shards.dataset import Dataset, open_dataset
+from tests.corpus import build_pairs
+
+
+@pytest.fixture(scope="session")
+def pairs_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A local data set of 1,000 pairs in several train and val shards."""
+    folder = tmp_path_factory.mktemp("pairs")
+    build_pairs(folder, 1000)
+    return str(folder / "datasets" / "pairs")
+
+
+@pytest.fixture(scope="session")
+def pairs(pairs_url: str) -> Dataset:
+    return open_dataset(pairs_url)
+
+
+@pytest.fixture(scope="session")
+def other_tokenizer_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same pairs under another tokenizer."""
+    folder: Path = tmp_path_factory.mktemp("other")
+    build_pairs(folder, 1000, vocab_size=450)
+    return str(folder / "datasets" / "pairs")

@@ -1,0 +1,138 @@
+"""The global batch sequence is a pure function that uses every row once."""
+
+import numpy as np
+import pytest
+
+from trainer.stream.order import (
+    BatchBudget,
+    Cursor,
+    count_batches,
+    permutation,
+    plan_window,
+    rank_rows,
+    shard_order,
+    window_bounds,
+)
+
+BUDGETS = [
+    BatchBudget(sequences=1),
+    BatchBudget(sequences=7),
+    BatchBudget(sequences=10_000),
+    BatchBudget(tokens=1),
+    BatchBudget(tokens=300),
+    BatchBudget(tokens=10**7),
+]
+
+
+def lengths(number: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    inputs = generator.integers(3, 60, number)
+    return inputs, np.maximum(2, inputs + generator.integers(-3, 4, number))
+
+
+def padded(batch: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> int:
+    return len(batch) * int(inputs[batch].max() + targets[batch].max())
+
+
+@pytest.mark.parametrize("budget", BUDGETS, ids=str)
+@pytest.mark.parametrize("number", [1, 2, 7, 500])
+def test_every_row_is_in_exactly_one_batch(budget: BatchBudget, number: int) -> None:
+    plan = plan_window(*lengths(number), budget, seed=1, epoch=2, window=3)
+    assert sorted(np.concatenate(plan)) == list(range(number))
+    assert all(len(batch) for batch in plan)
+
+
+@pytest.mark.parametrize("tokens", [200, 1000, 5000])
+def test_a_token_budget_is_never_exceeded_by_more_than_one_long_row(tokens: int) -> None:
+    inputs, targets = lengths(800)
+    plan = plan_window(inputs, targets, BatchBudget(tokens=tokens), seed=0, epoch=0, window=0)
+    assert all(len(batch) == 1 or padded(batch, inputs, targets) <= tokens for batch in plan)
+
+
+def test_a_token_budget_is_used_well() -> None:
+    inputs, targets = lengths(5000)
+    plan = plan_window(inputs, targets, BatchBudget(tokens=4000), seed=0, epoch=0, window=0)
+    used = sum(padded(batch, inputs, targets) for batch in plan)
+    assert used / (4000 * len(plan)) > 0.95
+
+
+def test_a_sequence_budget_leaves_one_smaller_batch_at_most() -> None:
+    plan = plan_window(*lengths(1000), BatchBudget(sequences=64), seed=0, epoch=0, window=0)
+    assert sorted(map(len, plan)) == [1000 % 64] + [64] * (1000 // 64)
+
+
+def test_bucketing_pads_little_and_far_less_than_chance() -> None:
+    inputs, targets = lengths(20_000)
+    real = int((inputs + targets).sum())
+    plan = plan_window(inputs, targets, BatchBudget(sequences=32), seed=0, epoch=0, window=0)
+    bucketed = sum(padded(batch, inputs, targets) for batch in plan) / real - 1
+    rows = permutation(20_000, 0, 0, 0).reshape(-1, 32)
+    by_chance = sum(padded(batch, inputs, targets) for batch in rows) / real - 1
+    assert bucketed < 0.03 < 0.5 < by_chance
+
+
+@pytest.mark.parametrize("change", [{"seed": 8}, {"epoch": 1}, {"window": 1}])
+def test_another_seed_epoch_or_window_is_another_order(change: dict[str, int]) -> None:
+    key = {"seed": 7, "epoch": 0, "window": 0}
+    plans = [
+        plan_window(*lengths(300), BatchBudget(sequences=8), **values)
+        for values in (key, key, key | change)
+    ]
+    same, again, other = (np.concatenate(plan).tolist() for plan in plans)
+    assert same == again
+    assert same != other
+
+
+def test_batches_come_in_no_order_of_length() -> None:
+    inputs, targets = lengths(4000)
+    plan = plan_window(inputs, targets, BatchBudget(sequences=16), seed=0, epoch=0, window=0)
+    means = [inputs[batch].mean() for batch in plan]
+    assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.2
+
+
+def test_the_order_is_the_one_that_older_runs_saw() -> None:
+    """A changed order would break every run that is resumed across a release."""
+    assert permutation(8, seed=3, epoch=1, window=2).tolist() == [6, 5, 1, 2, 0, 3, 7, 4]
+    assert shard_order(5, seed=0, epoch=0).tolist() == [1, 4, 2, 3, 0]
+
+
+def test_shards_are_permuted_anew_every_epoch() -> None:
+    orders = {tuple(shard_order(20, 5, epoch)) for epoch in range(10)}
+    assert len(orders) == 10
+    assert all(sorted(order) == list(range(20)) for order in orders)
+
+
+@pytest.mark.parametrize(
+    ("shards", "size", "expected"),
+    [
+        (1, 8, [(0, 1)]),
+        (8, 8, [(0, 8)]),
+        (9, 8, [(0, 8), (8, 9)]),
+        (3, 1, [(0, 1), (1, 2), (2, 3)]),
+    ],
+)
+def test_windows_cover_all_shards(shards: int, size: int, expected: list[tuple[int, int]]) -> None:
+    assert window_bounds(shards, size) == expected
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("rows", [0, 1, 3, 64, 65])
+def test_ranks_share_a_batch_without_overlap(world_size: int, rows: int) -> None:
+    batch = np.arange(rows)
+    parts = [rank_rows(batch, rank, world_size) for rank in range(world_size)]
+    assert sorted(np.concatenate(parts)) == list(range(rows))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize("arguments", [{}, {"sequences": 1, "tokens": 1}, {"sequences": 0}])
+def test_a_budget_is_of_one_kind_and_positive(arguments: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="give"):
+        BatchBudget(**arguments)
+
+
+def test_batches_of_an_epoch_are_counted_window_by_window() -> None:
+    assert count_batches([100, 100, 50], window_shards=2, batch_size=64) == 4 + 1
+
+
+def test_cursors_compare_as_positions() -> None:
+    assert Cursor(0, 1, 9) < Cursor(0, 2, 0) < Cursor(1, 0, 0)

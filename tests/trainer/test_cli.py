@@ -1,0 +1,181 @@
+"""The trainer's command line: it teaches, resumes, generates, and tells mistakes in one line."""
+
+import json
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trainer.cli import main
+
+TINY = (
+    *("--d-model", "32", "--num-heads", "2", "--encoder-layers", "1", "--decoder-layers", "1"),
+    *("--d-ff", "64", "--batch-size", "32", "--max-steps", "4", "--save-every", "2"),
+    *("--eval-every", "2", "--eval-batches", "1", "--sample-every", "4", "--cpu-threads", "1"),
+    "--no-tensorboard",
+)
+Trainer = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def trainer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Trainer:
+    """Runs the program in this process: its status, stdout and stderr."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["trainer", *arguments])
+        with pytest.raises(SystemExit) as left:
+            main()
+        output, errors = capsys.readouterr()
+        return int(left.value.code or 0), output, errors
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def run_dir(pairs_url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        arguments = ["trainer", "train", "--data", pairs_url, "--run-dir", str(folder), *TINY]
+        patch.setattr(sys, "argv", arguments)
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert not left.value.code
+    return folder
+
+
+@pytest.mark.parametrize("command", ["train", "generate"])
+def test_every_command_teaches_with_an_example(trainer: Trainer, command: str) -> None:
+    status, output, _ = trainer(command, "--help")
+    assert status == 0
+    assert f"Example: trainer {command}" in output
+
+
+def test_a_bare_resume_trains_further(trainer: Trainer, run_dir: Path) -> None:
+    status, output, errors = trainer(
+        "--resume", "--run-dir", str(run_dir), "--max-steps", "6", "--json"
+    )
+    assert status == 0
+    assert "resuming from" in errors
+    assert json.loads(output)["step"] == 6
+
+
+def test_a_complete_run_says_so_and_can_be_extended(trainer: Trainer, run_dir: Path) -> None:
+    status, output, errors = trainer("--resume", "--run-dir", str(run_dir), "--json")
+    done = json.loads(output)["step"]
+    assert status == 0
+    assert "the run is complete" in errors
+    _, output, _ = trainer("--resume", "--run-dir", str(run_dir), "--extend-steps", "3", "--json")
+    assert json.loads(output)["step"] == done + 3
+
+
+def test_a_damaged_checkpoint_is_named_and_the_run_goes_on(
+    trainer: Trainer, pairs_url: str, tmp_path: Path
+) -> None:
+    trainer("--data", pairs_url, "--run-dir", str(tmp_path), *TINY)
+    model = tmp_path / "checkpoints" / "step-00000004" / "model.safetensors"
+    model.write_bytes(model.read_bytes()[:-1] + b"\7")
+    status, output, errors = trainer("--resume", "--run-dir", str(tmp_path), "--json")
+    assert status == 0
+    assert "step-00000004: model.safetensors has sha256" in " ".join(errors.split())
+    assert "step-00000002, step 2 of 4" in errors
+    assert json.loads(output)["step"] == 4
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--strategy", "beam", "--beam-size", "3"),
+        ("--strategy", "sample", "--temperature", "0.8", "--top-k", "20", "--top-p", "0.9"),
+        ("--best", "--author", "Somebody"),
+    ],
+    ids=" ".join,
+)
+def test_generate_prints_a_line_for_every_text(
+    trainer: Trainer, run_dir: Path, options: tuple[str, ...]
+) -> None:
+    arguments = ("generate", "--checkpoint", str(run_dir), "--max-tokens", "8", *options)
+    status, output, _ = trainer(*arguments, "новый сервер", "код")
+    assert status == 0
+    assert len(output.splitlines()) == 2
+    assert "<author" not in output
+    _, output, _ = trainer(*arguments, "новый сервер", "--json")
+    (row,) = json.loads(output)["translations"]
+    assert (row["source"], row["to"]) == ("новый сервер", "en")
+
+
+MISTAKES = {
+    "data set that is not there": (("--data", "{tmp}/nothing"), "there is no data set 'nothing'"),
+    "service that is down": (
+        ("--data", "http://127.0.0.1:{port}/datasets/x"),
+        "check that the service is up",
+    ),
+    "unknown setting in YAML": (("--config", "{tmp}/bad.yaml"), "did you mean 'batch_size'?"),
+    "YAML that is none": (("--config", "{tmp}/broken.yaml"), "settings cannot be read"),
+    "missing YAML": (("--config", "{tmp}/no.yaml"), "is not there"),
+    "value out of range": (("--dropout", "1.5"), "setting dropout = 1.5"),
+    "unknown choice": (("--direction", "ru-fr"), "setting direction = 'ru-fr'"),
+    "no run to resume": (("--resume", "--run-dir", "{tmp}/none"), "no checkpoint to go on from"),
+    "odd heads": (("--d-model", "36", "--num-heads", "4"), "twice num_heads"),
+    "no checkpoint to generate with": (
+        ("generate", "--checkpoint", "{tmp}", "да"),
+        "holds no checkpoint",
+    ),
+    "run that is there already": (
+        ("--data", "{data}", "--run-dir", "{run}"),
+        "go on with --resume",
+    ),
+    "bad strategy": (("generate", "--checkpoint", "{run}", "--strategy", "best", "да"), "strategy"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_in_one_line(
+    trainer: Trainer,
+    tmp_path: Path,
+    run_dir: Path,
+    pairs_url: str,
+    mistake: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "bad.yaml").write_text("batch_sise: 3\n")
+    (tmp_path / "broken.yaml").write_text("a: [\n")
+    monkeypatch.setattr("shards.http.RetryPolicy.wait_s", lambda *_: 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    arguments, told = MISTAKES[mistake]
+    places = {"tmp": tmp_path, "port": port, "run": run_dir, "data": pairs_url}
+    status, output, errors = trainer(*(argument.format(**places) for argument in arguments))
+    assert status == 1
+    assert not output
+    assert errors.startswith("error: ")
+    assert len(errors.splitlines()) == 1
+    assert told in errors
+
+
+def test_an_unknown_environment_variable_is_refused(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAINER_BATCHSIZE", "3")
+    status, _, errors = trainer("train")
+    assert status == 1
+    assert "TRAINER_BATCHSIZE: unknown setting 'batchsize'; did you mean 'batch_size'?" in errors
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_yaml(
+    trainer: Trainer, pairs_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text(f"data: {pairs_url}\nseed: 1\nlog_every: 1\nkeep_last: 1\n")
+    monkeypatch.setenv("TRAINER_LOG_EVERY", "2")
+    monkeypatch.setenv("TRAINER_KEEP_LAST", "2")
+    run_dir = tmp_path / "run"
+    arguments = ("--config", str(config), "--run-dir", str(run_dir), *TINY, "--keep-last", "3")
+    status, _, errors = trainer(*arguments)
+    assert status == 0, errors
+    effective = (run_dir / "config.yaml").read_text()
+    assert "seed: 1\n" in effective
+    assert "log_every: 2\n" in effective
+    assert "keep_last: 3\n" in effective

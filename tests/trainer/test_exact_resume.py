@@ -1,0 +1,106 @@
+"""kill -9 at a random step and --resume: the same weights, bit for bit, and the same pairs."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trainer.training.metrics import read_records
+
+STEPS = 60
+ARGUMENTS = (
+    *("--d-model", "32", "--num-heads", "2", "--encoder-layers", "1", "--decoder-layers", "1"),
+    *("--d-ff", "64", "--dropout", "0.2", "--batch-size", "40", "--warmup-steps", "5"),
+    *("--max-steps", str(STEPS), "--save-every", "7", "--eval-every", "20", "--eval-batches", "2"),
+    *("--sample-every", "25", "--cpu-threads", "1", "--no-tensorboard"),
+)
+
+
+def start(run_dir: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "trainer", *arguments, "--run-dir", str(run_dir)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return output + errors
+
+
+def steps_done(run_dir: Path) -> int:
+    ledger = run_dir / "ledger.jsonl"
+    lines = ledger.read_text().splitlines() if ledger.exists() else []
+    return len(lines)
+
+
+def kill_after(process: subprocess.Popen[str], run_dir: Path, step: int) -> None:
+    while process.poll() is None and steps_done(run_dir) < step:
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "killed in the middle, not finished before"
+
+
+def outcome(run_dir: Path) -> tuple[bytes, list[str], dict[str, object]]:
+    """Final weights, the pair ids of every step in order, and what else a checkpoint holds."""
+    folder = run_dir / "checkpoints" / f"step-{STEPS:08d}"
+    ids = [record["ids"] for record in read_records(run_dir / "ledger.jsonl")]
+    state = json.loads((folder / "checkpoint.json").read_text())["state"]
+    del state["settings"]
+    return (folder / "model.safetensors").read_bytes(), ids, state
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "variant",
+    [
+        ("--amp", "off"),
+        ("--amp", "fp16", "--grad-checkpointing", "on", "--grad-accum", "2"),
+        ("--amp", "bf16", "--direction", "both", "--batch-tokens", "1500"),
+        ("--amp", "off", "--num-workers", "2"),
+    ],
+    ids=" ".join,
+)
+def test_a_killed_and_resumed_run_ends_bit_for_bit_as_an_undisturbed_one(
+    pairs_url: str, tmp_path: Path, variant: tuple[str, ...]
+) -> None:
+    arguments = ("train", "--data", pairs_url, *ARGUMENTS, *variant)
+    finish(start(tmp_path / "whole", *arguments))
+    step = random.SystemRandom().randint(8, STEPS - 10)
+    killed = tmp_path / "killed"
+    kill_after(start(killed, *arguments), killed, step)
+    told = finish(start(killed, "--resume"))
+    assert "resuming from" in told
+    whole, resumed = outcome(tmp_path / "whole"), outcome(killed)
+    assert len(whole[1]) == STEPS
+    assert resumed[1] == whole[1], f"killed after step {step}: other pairs came"
+    assert resumed[2] == whole[2], f"killed after step {step}: another state"
+    assert resumed[0] == whole[0], f"killed after step {step}: other weights"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_writes_a_checkpoint_and_exits_cleanly(
+    pairs_url: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    arguments = ("train", "--data", pairs_url, *ARGUMENTS, "--max-steps", "100000", "--json")
+    process = start(tmp_path, *arguments)
+    while process.poll() is None and steps_done(tmp_path) < 10:
+        pass
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+    result = json.loads(output)
+    assert result["outcome"] == "interrupted"
+    assert (Path(result["checkpoint"]) / "checkpoint.json").exists()
+    assert result["step"] == steps_done(tmp_path)
+    assert not list(tmp_path.rglob(".tmp-*"))
