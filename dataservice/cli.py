@@ -92,10 +92,10 @@ def serve_command(overrides: Mapping[str, Any], config: ConfigOption = None) -> 
     host, port = listener.getsockname()[:2]
     say(f"serving {settings.store_dir} on http://{host}:{port}/datasets")
     # a download that never ends must not keep a stopped service alive
-    config = uvicorn.Config(
+    server_config = uvicorn.Config(
         create_app(settings), log_level="warning", timeout_graceful_shutdown=_GRACE_S
     )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(server_config)
     with listener:
         server.run(sockets=[listener])
 

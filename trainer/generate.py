@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from trainer.errors import CheckpointError
+from trainer.errors import CheckpointError, TrainingError
 from trainer.model.decode import DecodeSettings, decode
 from trainer.model.transformer import ModelConfig, Seq2SeqTransformer
 from trainer.text import TextCodec
@@ -49,7 +49,11 @@ class Generator:
         to: str | None = None,
         tags: dict[str, str] | None = None,
     ) -> list[Translation]:
-        """Translate texts in one batch; `to` is the language of the run's direction by default."""
+        """Translate texts in one batch; `to` is the language of the run's direction by default.
+
+        Raises:
+            TrainingError: when a text is empty or too long, or the language is unknown.
+        """
         targets = [to or self.codec.target_language(text, self.direction) for text in texts]
         ids = [
             torch.tensor(self.codec.encode(text, target, tags))
@@ -58,9 +62,12 @@ class Generator:
         batch = torch.nn.utils.rnn.pad_sequence(
             ids, batch_first=True, padding_value=self.model.config.pad_id
         )
-        outputs = decode(
-            self.model, batch.to(self.device), settings, forbidden_ids=self.codec.reserved_ids
-        )
+        try:
+            outputs = decode(
+                self.model, batch.to(self.device), settings, forbidden_ids=self.codec.reserved_ids
+            )
+        except ValueError as error:  # a text or an output longer than the model can hold
+            raise TrainingError(f"this cannot be translated: {error}") from error
         return [
             Translation(text, target, self.codec.decode(output))
             for text, target, output in zip(texts, targets, outputs, strict=True)

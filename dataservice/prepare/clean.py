@@ -2,6 +2,7 @@
 
 import html
 import re
+from html.entities import html5
 
 import ftfy
 
@@ -16,7 +17,7 @@ _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _ELEMENT = re.compile(
     r"</?(?:a|abbr|acronym|address|b|big|blockquote|br|center|cite|code|dd|del|dfn|div|dl|dt|em|"
     r"font|h[1-6]|hr|i|img|ins|kbd|li|link|ol|p|pre|q|qt|s|samp|script|small|span|strike|strong|"
-    r"style|sub|sup|table|tbody|td|th|thead|tr|tt|u|ul|var)(?:\s[^<>]*)?/?>|<!--.*?-->",
+    r"style|sub|sup|table|tbody|td|th|thead|tr|tt|u|ul|var)(?:\s[^<>]*)?/?>|<!--(?:(?!<!--).)*?-->",
     re.IGNORECASE | re.DOTALL,
 )
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
@@ -32,10 +33,16 @@ def repair_mojibake(text: str) -> str:
 def strip_markup(text: str) -> str:
     """Remove HTML elements and comments, decode entities, and drop look-alikes of our tags."""
     if "&" in text:
-        text = _ENTITY.sub(lambda match: html.unescape(match[0]), text)
+        text = _ENTITY.sub(_character, text)
     if "<" in text:
         text = _OWN_TAG.sub(" ", _ELEMENT.sub(" ", text))
     return text
+
+
+def _character(entity: re.Match[str]) -> str:
+    """What an entity stands for; one that HTML does not know, as `&copyright;`, is text."""
+    name = entity[0][1:]
+    return html.unescape(entity[0]) if name[0] == "#" else html5.get(name, entity[0])
 
 
 def strip_invisible(text: str) -> str:

@@ -101,6 +101,8 @@ class SourceFile:
                 # GzipFile raises EOFError on a cut member
                 archive: IO[bytes] = cast("IO[bytes]", gzip.GzipFile(fileobj=reader))
                 yield from iter(lambda: archive.read(_READ_BYTES), b"")
+                if not self.num_bytes:
+                    raise EOFError("it has no bytes")
             elif self.path.suffix == ".zst":
                 yield from _zstd_blocks(reader)
             else:
@@ -265,8 +267,13 @@ def _parse_json(texts: list[str], source: SourceSettings, where: str) -> Pair:
         if not isinstance(text, str) or _has_surrogates(text):
             raise SourceError(f"{where}: {side!r} is missing or not a string; mend the line")
     for key in ("author", "city", "year", "source"):
-        if not isinstance(record.get(key), str | int | None) or isinstance(record.get(key), bool):
-            raise SourceError(f"{where}: {key!r} is neither a string nor null; mend the line")
+        value = record.get(key)
+        if not isinstance(value, str | int | None) or isinstance(value, bool):
+            raise SourceError(
+                f"{where}: {key!r} is neither a string, a whole number nor null; mend the line"
+            )
+        if isinstance(value, str) and _has_surrogates(value):
+            raise SourceError(f"{where}: {key!r} holds half a character; mend the line")
     return _pair(record["ru"], record["en"], record, source)
 
 
