@@ -1,5 +1,6 @@
 """The command line of the data service: build, serve, verify, export."""
 
+import signal
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -96,6 +97,9 @@ def serve_command(overrides: Mapping[str, Any], config: ConfigOption = None) -> 
         create_app(settings), log_level="warning", timeout_graceful_shutdown=_GRACE_S
     )
     server = uvicorn.Server(server_config)
+    # uvicorn raises a signal again once it has stopped in order, which is all that was asked for
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     with listener:
         server.run(sockets=[listener])
 

@@ -76,7 +76,11 @@ class BuildSettings(BaseModel):
         200, ge=0, title="Tags", description="Most frequent cities that get a tag of their own"
     )
     min_tags: int = Field(
-        100, ge=3, title="Tags", description="Tags in the vocabulary at least; years fill the rest"
+        100,
+        ge=3,
+        le=2000,
+        title="Tags",
+        description="Tags in the vocabulary at least; years fill the rest",
     )
     min_chars: int = Field(1, ge=1, title="Filters", description="Shortest side, in characters")
     max_chars: int = Field(4000, ge=1, title="Filters", description="Longest side, in characters")

@@ -42,15 +42,20 @@ def parse_dataset_url(url: str) -> DatasetRef:
         ShardError: when it has no name, or a scheme that is not read.
     """
     text = url.removesuffix("/").removesuffix("/manifest.json")
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise ShardError(f"data set URL {url!r} cannot be read ({error}); check it") from error
     if parts.scheme == "file":
+        if parts.netloc not in ("", "localhost"):
+            raise ShardError(f"data set URL {url!r} names a host; use file:///FOLDER/NAME")
         text = unquote(parts.path)
     elif "://" in text and parts.scheme not in ("http", "https"):
         raise ShardError(
             f"data set URL {url!r} has scheme {parts.scheme!r}, which is not read; "
             "use http://, https://, file:// or a folder"
         )
-    if "://" not in text:
+    if text and "://" not in text:
         text = str(Path(text).absolute())
     version = None
     head, _, last = text.rpartition("/")

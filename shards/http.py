@@ -17,7 +17,7 @@ from shards.errors import CorruptBlobError, NotFoundError, ShardError, StoreUnav
 from shards.manifest import BlobInfo
 from shards.reader import check_blob
 
-_CHUNK_BYTES = 1 << 20
+_READ_BYTES = 1 << 17
 _MAX_SMALL_BYTES = 256 << 20
 
 
@@ -83,9 +83,10 @@ class HttpStore:
             timeout = Timeout(
                 connect=self.policy.connect_timeout_s, read=self.policy.read_timeout_s
             )
-            self._local.pool = urllib3.PoolManager(
-                timeout=timeout, retries=Retry(total=5, connect=0, read=0, status=0, other=0)
+            retries = Retry(
+                total=5, connect=0, read=0, status=0, other=0, respect_retry_after_header=False
             )
+            self._local.pool = urllib3.PoolManager(timeout=timeout, retries=retries)
         pool: urllib3.PoolManager = self._local.pool
         return pool
 
@@ -137,13 +138,15 @@ class HttpStore:
         try:
             self._check_status(url, response, received)
             limit = info.bytes if info is not None else _MAX_SMALL_BYTES
-            for chunk in response.stream(_CHUNK_BYTES, decode_content=False):
+            # read1: what has come counts at once, for a resume after a stall and for the deadline
+            while chunk := response.read1(_READ_BYTES, decode_content=False):
                 received += chunk
                 if len(received) > limit:
                     received.clear()
                     raise _TransientError(f"more than the expected {limit} bytes came")
                 if self._clock() - started > self.policy.deadline_s:
                     raise _TransientError(f"still incomplete after {self.policy.deadline_s:.0f} s")
+            response.drain_conn()  # nothing is left; this lets the connection be used again
         except HTTPError as error:
             raise _TransientError(f"cut after {len(received)} bytes: {_plain(error)}") from error
         finally:

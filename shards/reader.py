@@ -46,7 +46,7 @@ def read_shard(data: bytes, info: ShardInfo) -> list[Block]:
         samples = list(group_by_keys(files))
     except (zstandard.ZstdError, tarfile.TarError, ValueError) as error:
         raise CorruptBlobError(
-            f"shard {info.path} cannot be unpacked ({error}) though its sha256 is the "
+            f"shard {info.path} cannot be unpacked ({error.args[0]}) though its sha256 is the "
             "manifest's; it was written damaged; build the data set again"
         ) from error
     blocks = [

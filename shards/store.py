@@ -65,10 +65,11 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         StoreFullError: when the disk has no room; nothing is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
-    temporary = Path(name)
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
+        temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
@@ -77,11 +78,10 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise disk_error(error, path) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def disk_error(error: OSError, path: Path) -> Exception:
@@ -146,7 +146,13 @@ class LocalStore:
         """
         check_name(name)
         for blob in manifest.blobs():
-            size = (self.folder / blob.path).stat().st_size
+            path = self.folder / blob.path
+            if not path.is_file():
+                raise NotFoundError(
+                    f"blob {path} is not there though the build has stored it; the version is not "
+                    "published; find out what removed it, and build again"
+                )
+            size = path.stat().st_size
             if size != blob.bytes:
                 raise CorruptBlobError(
                     f"blob {blob.path} has {size} bytes on disk, {blob.bytes} were written; "

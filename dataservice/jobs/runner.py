@@ -181,5 +181,7 @@ class JobRunner:
             await asyncio.to_thread(self._folder.save, record)
         except (OSError, PrometheusError):
             logging.getLogger(__name__).exception("record of job %s not written", record.id)
+        if record.state == "failed":
+            logging.getLogger(__name__).warning("job %s failed: %s", record.id, record.error)
         if not record.is_open and record.id in self._ended:
             self._ended.pop(record.id).set()

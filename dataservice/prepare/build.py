@@ -3,13 +3,9 @@
 sources → clean, filter → partition → dedup, split → tokenizer → tag, encode → shards → manifest
 """
 
-import fcntl
 import importlib.metadata
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +28,7 @@ from dataservice.prepare.report import merge_counts, split_info, statistics
 from dataservice.prepare.sources import Chunk, read_chunks, write_demo_source
 from dataservice.prepare.tags import choose_tag_symbols
 from dataservice.prepare.tokenizer import TARGET_SYMBOLS, load_tokenizer, train_tokenizer
+from dataservice.prepare.work import work_folder
 from dataservice.settings import BuildSettings
 from shards.cli.console import Report, silent
 from shards.manifest import (
@@ -77,29 +74,10 @@ def build(settings: BuildSettings, report: Report = silent) -> BuildResult:
     work = settings.data_dir / "work"
     try:
         work.mkdir(parents=True, exist_ok=True)
-        with _work_folder(work) as folder, Engine(settings.processes) as engine:
+        with work_folder(work) as folder, Engine(settings.processes) as engine:
             return _Build(settings, folder, engine, report).run()
     except OSError as error:
         raise disk_error(error, work / "build") from error
-
-
-@contextmanager
-def _work_folder(work: Path) -> Iterator[Path]:
-    """A folder of our own, locked while we live; those of builds that were killed are removed."""
-    for stale in work.glob("build-*"):
-        with (stale / "lock").open("wb") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            shutil.rmtree(stale)
-    folder = Path(tempfile.mkdtemp(prefix="build-", dir=work))
-    try:
-        with (folder / "lock").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Build:

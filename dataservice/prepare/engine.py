@@ -6,6 +6,7 @@ either. Data goes through files; what crosses a process boundary is small.
 
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -30,7 +31,9 @@ class Engine:
         if self.processes > 1:
             # spawn: forking a process that has threads can deadlock
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.processes, mp_context=context)
+            self._pool = ProcessPoolExecutor(
+                self.processes, mp_context=context, initializer=_end_with_parent
+            )
         return self
 
     def __exit__(
@@ -64,3 +67,15 @@ class Engine:
                 "a worker process died (out of memory, or killed); nothing was published; run the "
                 "same command again, with fewer --processes if memory is short"
             ) from error
+
+
+def _end_with_parent() -> None:
+    """Watch over a worker: without a parent, which may be killed, it would wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -267,14 +267,15 @@ def _parse_json(texts: list[str], source: SourceSettings, where: str) -> Pair:
         if not isinstance(text, str) or _has_surrogates(text):
             raise SourceError(f"{where}: {side!r} is missing or not a string; mend the line")
     for key in ("author", "city", "year", "source"):
-        value = record.get(key)
-        if not isinstance(value, str | int | None) or isinstance(value, bool):
-            raise SourceError(
-                f"{where}: {key!r} is neither a string, a whole number nor null; mend the line"
-            )
-        if isinstance(value, str) and _has_surrogates(value):
-            raise SourceError(f"{where}: {key!r} holds half a character; mend the line")
+        if not _is_name(record.get(key)):
+            raise SourceError(f"{where}: {key!r} is no string, whole number or null; mend the line")
     return _pair(record["ru"], record["en"], record, source)
+
+
+def _is_name(value: object) -> bool:
+    if isinstance(value, str):
+        return not _has_surrogates(value)
+    return value is None or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def _has_surrogates(text: str) -> bool:

@@ -3,12 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from dataservice.settings import BuildSettings
 from shards.sample import TAG_KINDS, safe_name, tag_symbol
-
-_LAST_SPARE_YEAR: Final = 2099
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +48,11 @@ def choose_tag_symbols(
         ranked = sorted(counts[kind].items(), key=lambda item: (-item[1], item[0]))
         for name, _ in ranked[: limits[kind]]:
             symbols[tag_symbol(kind, name)] = None
-    for year in range(_LAST_SPARE_YEAR, -1, -1):
+    for year in sorted(range(10_000), key=lambda year: (abs(year - settings.default_year), -year)):
         if len(symbols) >= settings.min_tags:
             break
-        symbols[tag_symbol("year", str(_spare_year(year, settings.default_year)))] = None
+        symbols[tag_symbol("year", str(year))] = None
     return tuple(symbols)
-
-
-def _spare_year(position: int, default_year: int) -> int:
-    """Years around the default one, nearest first: 2025 → 2026, 2024, 2027, 2023, …"""
-    rank = _LAST_SPARE_YEAR - position + 1
-    return default_year + ((rank + 1) // 2 if rank % 2 else -(rank // 2))
 
 
 def tag_ids(tags: Tags, symbols: Mapping[str, int]) -> tuple[int, int, int]:

@@ -1,6 +1,6 @@
 """The built-in corpus → a trained model, through a real server, a real kill -9 and a resume.
 
-    python docs/examples/demo.py [--json] [--folder demo-run] [--steps 160]
+    python docs/examples/demo.py [--json] [--folder demo-run] [--steps 400]
 
 Every step is a command that a user would type; what it printed is on stderr.
 """
@@ -19,12 +19,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-SENTENCES = ("Разработчик исправил ошибку.", "Сервер работает на новом компьютере.")
-# small enough for 160 steps in a minute on two cores, large enough to learn the corpus's patterns
+SENTENCES = (
+    "Разработчик исправил ошибку в новом модуле.",
+    "Анна показала исследователю, как проверить основной сервер.",
+)
+# so small that a minute on two cores is enough to learn the patterns of the built-in corpus
 MODEL = (
-    *("--d-model", "128", "--encoder-layers", "2", "--decoder-layers", "2", "--d-ff", "512"),
-    *("--batch-size", "48", "--learning-rate", "3e-3", "--warmup-steps", "30"),
-    *("--eval-every", "40", "--eval-batches", "8", "--save-every", "20", "--sample-every", "80"),
+    *("--d-model", "128", "--encoder-layers", "1", "--decoder-layers", "1", "--d-ff", "512"),
+    *("--num-heads", "8", "--dropout", "0", "--label-smoothing", "0"),
+    *("--batch-size", "32", "--learning-rate", "4e-3", "--warmup-steps", "60"),
+    *("--eval-every", "100", "--eval-batches", "8", "--save-every", "50", "--sample-every", "200"),
 )
 
 
@@ -98,7 +102,7 @@ def last_step(ledger: Path) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("demo-run"), help="made anew")
-    parser.add_argument("--steps", type=int, default=160)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     options = parser.parse_args()
     started = time.monotonic()
@@ -114,7 +118,8 @@ def main() -> None:
         killed = train_until_killed(arguments, run / "ledger.jsonl", options.steps * 5 // 8)
         say(f"killed with SIGKILL after step {killed}")
         trained = run_json("trainer", "train", "--resume", "--run-dir", str(run))
-    made = run_json("trainer", "generate", "--checkpoint", str(run), *SENTENCES)
+    generate = ("generate", "--checkpoint", str(run), "--strategy", "beam", *SENTENCES)
+    made = run_json("trainer", *generate)
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     losses = [record["loss"] for record in records if record["event"] == "train"]
     summary = {

@@ -57,17 +57,26 @@ def say(text: str) -> None:
 
 
 def print_result(result: Mapping[str, Any], *, as_json: bool, title: str) -> None:
-    """The result of a command: JSON for programs, a two-column table for people."""
+    """The result of a command: JSON for programs, a table on a terminal, plain lines in a log."""
     if as_json:
         sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
+        return
+    console = Console(highlight=False)
+    rows = {
+        name.replace("_", " "): value
+        if isinstance(value, str)
+        else json.dumps(value, ensure_ascii=False)
+        for name, value in result.items()
+    }
+    if not console.is_terminal:
+        sys.stdout.writelines(f"{name}: {text}\n" for name, text in rows.items())
         return
     table = Table(title=title, show_header=False, title_justify="left")
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    for name, value in result.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        table.add_row(name.replace("_", " "), text)
-    Console(highlight=False).print(table)
+    for name, text in rows.items():
+        table.add_row(name, text)
+    console.print(table)
 
 
 def run(app: Callable[[], None]) -> NoReturn:

@@ -63,7 +63,7 @@ def outcome(run_dir: Path) -> tuple[bytes, list[str], dict[str, object]]:
     "variant",
     [
         ("--amp", "off"),
-        ("--amp", "fp16", "--grad-checkpointing", "on", "--grad-accum", "2"),
+        ("--amp", "fp16", "--grad-checkpointing", "on", "--grad-accum", "2", "--batch-size", "12"),
         ("--amp", "bf16", "--direction", "both", "--batch-tokens", "1500"),
         ("--amp", "off", "--num-workers", "2"),
     ],

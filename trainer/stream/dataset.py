@@ -1,8 +1,5 @@
 """A data set version and a cursor → an endless, exact stream of batches (an IterableDataset)."""
 
-import multiprocessing
-import os
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from shards.block import Block
+from shards.cli.child import follow_parent
 from shards.dataset import Dataset
 from shards.manifest import BlobInfo, ShardInfo, Split
 from shards.reader import read_shard
@@ -154,21 +152,6 @@ def _as_is(batch: Any) -> Any:
     return batch
 
 
-def _end_with_parent(worker: int) -> None:
-    """Leave when the trainer is gone, even by kill -9.
-
-    A worker otherwise waits for ever to hand over what nobody will read.
-    """
-    parent = multiprocessing.parent_process()
-    assert parent is not None, f"worker {worker} is a child process"
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
-
-
 def make_loader(stream: BatchStream, num_workers: int) -> DataLoader[Batch]:
     """A DataLoader over a stream; batches come ready, as numpy arrays, in the global order."""
     return DataLoader(
@@ -176,7 +159,7 @@ def make_loader(stream: BatchStream, num_workers: int) -> DataLoader[Batch]:
         batch_size=None,
         collate_fn=_as_is,
         num_workers=num_workers,
-        worker_init_fn=_end_with_parent,
+        worker_init_fn=follow_parent,
         # its own: an iterator draws a seed from it, which must not shift the run's dropout
         generator=torch.Generator(),
         multiprocessing_context="spawn" if num_workers else None,

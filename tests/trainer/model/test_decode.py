@@ -64,10 +64,10 @@ def log_probability(
 def reversing_model() -> Seq2SeqTransformer:
     """Return a model trained to give the source reversed."""
     model = tiny_model().train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=6e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 200)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 150)
     source = sources(32, seed=100)
-    for _ in range(200):
+    for _ in range(150):
         loss = model(source, reversed_targets(source)).loss
         optimizer.zero_grad()
         loss.backward()
@@ -170,7 +170,7 @@ def test_beam_finds_a_target_at_least_as_likely_as_greedy(seed: int) -> None:
 @pytest.mark.parametrize("penalty", [0.0, 0.6, 4.0])
 @pytest.mark.parametrize("seed", range(3))
 def test_beam_as_wide_as_all_targets_finds_the_best_of_them(seed: int, penalty: float) -> None:
-    model, source = wavering_model(seed), sources(3, seed=seed)
+    model, source = wavering_model(seed), sources(2, seed=seed)
     words = [4, 5, 6]
     settings = DecodeSettings(strategy="beam", max_tokens=3, beam_size=40, length_penalty=penalty)
     forbidden = [i for i in range(14) if i not in (3, *words)]
