@@ -6,7 +6,6 @@ either. Data goes through files; what crosses a process boundary is small.
 
 import multiprocessing
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -15,6 +14,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from dataservice.errors import BuildError
+from shards.cli.child import follow_parent
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
@@ -32,7 +32,7 @@ class Engine:
             # spawn: forking a process that has threads can deadlock
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(
-                self.processes, mp_context=context, initializer=_end_with_parent
+                self.processes, mp_context=context, initializer=follow_parent
             )
         return self
 
@@ -67,15 +67,3 @@ class Engine:
                 "a worker process died (out of memory, or killed); nothing was published; run the "
                 "same command again, with fewer --processes if memory is short"
             ) from error
-
-
-def _end_with_parent() -> None:
-    """Watch over a worker: without a parent, which may be killed, it would wait for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NoReturn, Protocol, cast
@@ -152,7 +152,7 @@ def read_chunks(source: SourceSettings, folder: Path, inputs: list[InputInfo]) -
     files = [SourceFile(path) for path in source.files]
     readers = [file.lines() for file in files]
     rows: list[list[bytes]] = []
-    size, first_line = 0, 1
+    size, first_line, blank = 0, 1, 0
     while True:
         row = [line for line in (next(reader, None) for reader in readers) if line is not None]
         if len(row) < len(readers):
@@ -160,6 +160,7 @@ def read_chunks(source: SourceSettings, folder: Path, inputs: list[InputInfo]) -
                 _raise_unequal(files, readers)
             break
         rows.append(row)
+        blank += _is_blank(row, source)
         size += sum(map(len, row)) + len(row)
         if size >= CHUNK_BYTES:
             yield _write_chunk(source, folder, first_line, rows, size)
@@ -167,7 +168,12 @@ def read_chunks(source: SourceSettings, folder: Path, inputs: list[InputInfo]) -
             rows, size = [], 0
     if rows:
         yield _write_chunk(source, folder, first_line, rows, size)
-    inputs.extend(file.info(files[0].num_lines) for file in files)
+    inputs.extend(file.info(files[0].num_lines - blank) for file in files)
+
+
+def _is_blank(row: Sequence[bytes], source: SourceSettings) -> bool:
+    """Whether a row is an empty line between records, which is no record."""
+    return source.path is not None and not row[0].strip()
 
 
 def _write_chunk(
@@ -219,11 +225,11 @@ def parse_chunk(chunk: Chunk) -> Iterator[Pair]:
     columns = [column.read_bytes().split(b"\n") for column in chunk.columns]
     for offset, row in enumerate(zip(*columns, strict=True)):
         number = chunk.first_line + offset
+        if _is_blank(row, chunk.source):
+            continue
         texts = [
             _decode(line, file, number) for line, file in zip(row, chunk.source.files, strict=True)
         ]
-        if path is not None and not texts[0].strip():
-            continue  # an empty line between records is no record
         yield parse(texts, chunk.source, f"{chunk.source.files[0]}:{number}")
 
 
