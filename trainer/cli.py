@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
@@ -22,6 +22,9 @@ from shards.cli.settings import (
     settings_options,
 )
 from trainer.config import ENV_PREFIX, TrainSettings
+
+if TYPE_CHECKING:
+    from trainer.training.setup import Run
 
 app = typer.Typer(
     help="Train a small RU/EN translation model from a data set URL, and use it.",
@@ -82,7 +85,7 @@ def train_command(
     print_result(result, as_json=json, title="Trained")
 
 
-def _prepare(overrides: Mapping[str, Any], config: Path | None, *, resume: bool) -> Any:
+def _prepare(overrides: Mapping[str, Any], config: Path | None, *, resume: bool) -> "Run":
     """A run set up anew, or from its newest whole checkpoint."""
     from trainer.errors import TrainingError
     from trainer.training.checkpoint import (
@@ -122,9 +125,13 @@ def _prepare(overrides: Mapping[str, Any], config: Path | None, *, resume: bool)
         )
     prepared = set_up(settings, checkpoint)
     set_damaged_aside(root, checkpoint.step)
-    say(f"resuming from {checkpoint.folder}, step {checkpoint.step} of {settings.max_steps}")
-    if checkpoint.step >= settings.max_steps:
-        say("the run is complete; to train it further, raise --max-steps")
+    if checkpoint.step < settings.max_steps:
+        say(f"resuming from {checkpoint.folder}, step {checkpoint.step} of {settings.max_steps}")
+    else:
+        say(
+            f"{checkpoint.folder}: the run is complete, at step {checkpoint.step}; to train it "
+            f"further, raise --max-steps above that"
+        )
     return prepared
 
 

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from shards.block import Block
 from shards.cli.child import follow_parent
 from shards.dataset import Dataset
+from shards.errors import PrometheusError
 from shards.manifest import BlobInfo, ShardInfo, Split
 from shards.reader import read_shard
 from trainer.errors import TrainingError
@@ -26,6 +27,8 @@ from trainer.stream.order import (
     window_bounds,
 )
 from trainer.stream.window import Window, load_window
+
+_BATCHES_AHEAD = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +48,7 @@ class StreamConfig:
 class BatchStream(IterableDataset[Batch]):
     """Batches from a cursor on; a pure function of the data set version and the configuration.
 
-    Windows are loaded ahead in a background thread, and batches padded ahead of their use. In a
-    DataLoader with n workers each takes every n-th batch, so their order is the same again.
+    Windows are loaded ahead in a background thread, and batches padded ahead of their use.
     """
 
     def __init__(
@@ -69,11 +71,10 @@ class BatchStream(IterableDataset[Batch]):
         self._markers = Markers.of(dataset.manifest)
 
     def __iter__(self) -> Iterator[Batch]:
-        worker = get_worker_info()
-        number, count = (worker.id, worker.num_workers) if worker else (0, 1)
-        return prefetch(self._batches(number, count), depth=4)
+        return prefetch(self.batches(), depth=_BATCHES_AHEAD)
 
-    def _batches(self, worker: int, num_workers: int) -> Iterator[Batch]:
+    def batches(self, worker: int = 0, num_workers: int = 1) -> Iterator[Batch]:
+        """Every `num_workers`-th batch, from the cursor on, made when it is asked for."""
         position = 0
         for cursor, window in prefetch(self._windows(), depth=1):
             lengths = model_lengths(window, self._markers, self.config.direction, cursor.epoch)
@@ -147,23 +148,53 @@ class BatchStream(IterableDataset[Batch]):
         return self.cache.read(info) if self.cache else self.dataset.read_blob(info)
 
 
-def _as_is(batch: Any) -> Any:
+class _WorkerPart(IterableDataset[Batch | PrometheusError]):
+    """What one loader worker makes of a stream: every n-th batch, and an error as an item.
+
+    DataLoader turns an error raised in a worker into a traceback for the user to read.
+    """
+
+    def __init__(self, stream: BatchStream) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[Batch | PrometheusError]:
+        worker = get_worker_info()
+        assert worker is not None, "only loader workers read a part"
+        part = self._stream.batches(worker.id, worker.num_workers)
+        try:
+            yield from prefetch(part, depth=_BATCHES_AHEAD)
+        except PrometheusError as error:
+            yield error
+
+
+def _as_is(item: Any) -> Any:
     """Batches stay numpy on their way between processes: a tensor would cost a file each."""
-    return batch
+    return item
 
 
-def make_loader(stream: BatchStream, num_workers: int) -> DataLoader[Batch]:
-    """A DataLoader over a stream; batches come ready, as numpy arrays, in the global order."""
-    return DataLoader(
-        stream,
+def read_batches(stream: BatchStream, num_workers: int = 0) -> Iterator[Batch]:
+    """The batches of a stream in their order, made by threads here or by loader workers.
+
+    Raises:
+        ShardError, TrainingError: where the batch that cannot be had is asked for.
+    """
+    if not num_workers:
+        yield from stream
+        return
+    loader: DataLoader[Batch | PrometheusError] = DataLoader(
+        _WorkerPart(stream),
         batch_size=None,
         collate_fn=_as_is,
         num_workers=num_workers,
         worker_init_fn=follow_parent,
         # its own: an iterator draws a seed from it, which must not shift the run's dropout
         generator=torch.Generator(),
-        multiprocessing_context="spawn" if num_workers else None,
+        multiprocessing_context="spawn",
     )
+    for item in loader:
+        if isinstance(item, PrometheusError):
+            raise item
+        yield item
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import torch
 
 from trainer.errors import TrainingError
 from trainer.stream.batching import Batch
-from trainer.stream.dataset import StreamConfig, make_loader, to_device
+from trainer.stream.dataset import StreamConfig, read_batches, to_device
 from trainer.training.checkpoint import prune_checkpoints, save_checkpoint
 from trainer.training.evaluate import evaluate, sample_texts
 from trainer.training.metrics import RunLog, peak_memory_bytes
@@ -75,7 +75,7 @@ def train(run: Run, log: RunLog, stop: threading.Event, observer: Observer) -> O
     """
     settings, state = run.settings, run.state
     stream = run.stream(stream_config(run), state.cursor)
-    batches = iter(make_loader(stream, settings.num_workers))
+    batches = read_batches(stream, settings.num_workers)
     interval = Interval()
     saved_step = state.step
     run.model.train()

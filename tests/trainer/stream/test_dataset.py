@@ -13,7 +13,7 @@ from shards.errors import CorruptBlobError
 from shards.manifest import BlobInfo
 from trainer.errors import TrainingError
 from trainer.stream.batching import Batch
-from trainer.stream.dataset import BatchStream, StreamConfig, make_loader
+from trainer.stream.dataset import BatchStream, StreamConfig, read_batches
 from trainer.stream.order import BatchBudget, Cursor
 
 CONFIG = StreamConfig(budget=BatchBudget(sequences=48), seed=5, window_shards=2, epochs=1)
@@ -64,6 +64,7 @@ def test_each_id_comes_once_an_epoch_over_all_ranks(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # more than cores
 @pytest.mark.parametrize("workers", [1, 2, 5])
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4])
 def test_loader_workers_give_the_same_batches_as_none(
@@ -72,7 +73,7 @@ def test_loader_workers_give_the_same_batches_as_none(
     found: Counter[int] = Counter()
     for rank in range(world_size):
         stream = BatchStream(pairs, replace(CONFIG, rank=rank, world_size=world_size))
-        batches = list(make_loader(stream, workers))
+        batches = list(read_batches(stream, workers))
         assert_same(batches, list(stream))
         found.update(number for batch in batches for number in batch.pair_ids.tolist())
     assert found == all_ids
@@ -191,6 +192,15 @@ def test_an_error_in_the_background_is_raised_where_a_batch_is_asked_for(pairs: 
     damaged = replace(pairs, store=_Damaging(pairs, shard.path))
     with pytest.raises(CorruptBlobError, match=shard.sha256[:12]):
         list(BatchStream(damaged, CONFIG))
+
+
+@pytest.mark.slow
+def test_an_error_in_a_worker_process_is_one_line_too(pairs: Dataset) -> None:
+    shard = pairs.manifest.splits["train"].shards[0]
+    stream = BatchStream(replace(pairs, store=_Damaging(pairs, shard.path)), CONFIG)
+    with pytest.raises(CorruptBlobError, match=shard.sha256[:12]) as told:
+        list(read_batches(stream, 2))
+    assert len(str(told.value).splitlines()) == 1
 
 
 def test_an_empty_split_is_refused(pairs: Dataset) -> None:
