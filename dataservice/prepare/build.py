@@ -22,6 +22,7 @@ from dataservice.prepare.partition import (
     SplitUnit,
     clean_chunk,
     read_rows,
+    save_keys,
     split_partition,
 )
 from dataservice.prepare.report import merge_counts, split_info, statistics
@@ -201,7 +202,7 @@ class _Build:
         sources: tuple[str, ...],
     ) -> list[EncodeResult]:
         conflicts_file = self.folder / "conflicts.npy"
-        np.save(conflicts_file, _target_conflicts(partitions))
+        save_keys(conflicts_file, _target_conflicts(partitions))
         units = [
             EncodeUnit(
                 partition=index,

@@ -6,10 +6,12 @@ either. Data goes through files; what crosses a process boundary is small.
 
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -31,6 +33,7 @@ class Engine:
         if self.processes > 1:
             # spawn: forking a process that has threads can deadlock
             context = multiprocessing.get_context("spawn")
+            resource_tracker.ensure_running()  # its start undoes what _submit does
             self._pool = ProcessPoolExecutor(
                 self.processes, mp_context=context, initializer=follow_parent
             )
@@ -57,7 +60,7 @@ class Engine:
         waiting: deque[Future[Result]] = deque()
         try:
             for unit in units:
-                waiting.append(self._pool.submit(function, unit))
+                waiting.append(_submit(self._pool, function, unit))
                 if len(waiting) > 2 * self.processes:
                     yield waiting.popleft().result()
             while waiting:
@@ -67,3 +70,14 @@ class Engine:
                 "a worker process died (out of memory, or killed); nothing was published; run the "
                 "same command again, with fewer --processes if memory is short"
             ) from error
+
+
+def _submit(
+    pool: ProcessPoolExecutor, function: Callable[[Unit], Result], unit: Unit
+) -> Future[Result]:
+    """Submit a unit; a worker that this starts inherits the mask: Ctrl-C is ours from its birth."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(function, unit)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

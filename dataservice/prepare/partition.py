@@ -5,6 +5,7 @@ split is decided without looking at any other partition.
 """
 
 import hashlib
+import io
 import json
 import re
 from collections import Counter
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from dataservice.prepare.clean import clean
 from dataservice.prepare.filters import drop_reason
@@ -143,7 +145,7 @@ def split_partition(unit: SplitUnit) -> SplitResult:
     for split, rows in ordered.items():
         result.rows_files[split].write_bytes(b"".join(map(_dump, rows)))
         targets = np.array([sentence_key(row.en) for row in rows], np.uint64)
-        np.save(result.targets_files[split], np.unique(targets))
+        save_keys(result.targets_files[split], np.unique(targets))
     return result
 
 
@@ -168,6 +170,13 @@ def _unique_rows(unit: SplitUnit) -> tuple[dict[str, Row], Counter[tuple[str, st
                 unique[row.key] = row
                 ids.add(pair_id(bytes.fromhex(row.key)))
     return unique, dropped
+
+
+def save_keys(path: Path, keys: npt.NDArray[np.uint64]) -> None:
+    """Write an array by way of memory: numpy's own error does not say that the disk is full."""
+    buffer = io.BytesIO()
+    np.save(buffer, keys)
+    path.write_bytes(buffer.getvalue())
 
 
 def read_rows(path: Path) -> list[Row]:

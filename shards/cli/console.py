@@ -5,13 +5,15 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from shards.errors import PrometheusError
+
+_INTERRUPTED: Final = 130
 
 
 class Report(Protocol):
@@ -85,8 +87,10 @@ def run(app: Callable[[], None]) -> NoReturn:
         app()
     except PrometheusError as error:
         _fail(str(error), 1)
-    except KeyboardInterrupt:
-        _fail("interrupted; what was not finished was not published", 130)
+    except SystemExit as stop:
+        if stop.code == _INTERRUPTED:  # what typer makes of Ctrl-C, without a word
+            _fail("interrupted; what was not finished was not published", _INTERRUPTED)
+        raise
     except BrokenPipeError:
         # the reader of our output has gone, as `head` does: nobody is left to be told
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

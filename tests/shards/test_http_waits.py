@@ -1,0 +1,68 @@
+"""A store over HTTP that does not answer well → how long is waited, and where it ends."""
+
+import time
+
+import pytest
+
+from shards.errors import StoreUnavailableError
+from shards.http import HttpStore, RetryPolicy
+from tests.shards.fault_server import Fault, FaultServer, stall, status, trickle
+
+
+@pytest.mark.parametrize("fault", [stall(100_000), trickle(0.05)], ids=["stall", "trickle"])
+def test_a_deadline_ends_what_would_go_on_for_ever(server: FaultServer, fault: Fault) -> None:
+    server.script.files["/file"] = bytes(200_000)
+    server.script.always = fault
+    policy = RetryPolicy(
+        attempts=1000, first_wait_s=0.001, max_wait_s=0.01, read_timeout_s=0.3, deadline_s=0.8
+    )
+    started = time.monotonic()
+    with pytest.raises(StoreUnavailableError):
+        HttpStore(server.url, policy=policy).read("file")
+    assert time.monotonic() - started < 5
+
+
+class Clock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.naps: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.naps.append(seconds)
+        self.now += seconds
+
+    def read(self) -> float:
+        return self.now
+
+
+def naps(server: FaultServer, policy: RetryPolicy) -> list[float]:
+    """How long a client waits between attempts that all fail."""
+    clock = Clock()
+    store = HttpStore(server.url, policy=policy, sleep=clock.sleep, clock=clock.read)
+    with pytest.raises(StoreUnavailableError):
+        store.read("anything")
+    return clock.naps
+
+
+def test_waits_double_up_to_their_bound(server: FaultServer) -> None:
+    server.script.always = status(503)
+    policy = RetryPolicy(attempts=6, first_wait_s=1, max_wait_s=5)
+    assert naps(server, policy) == [1, 2, 4, 5, 5]
+
+
+@pytest.mark.parametrize(("wish", "wait_s"), [("3", 3), ("0", 1), ("9999", 60), ("soon", 1)])
+@pytest.mark.parametrize("code", [429, 503])
+def test_the_servers_wish_to_wait_counts_within_bounds(
+    server: FaultServer, code: int, wish: str, wait_s: float
+) -> None:
+    server.script.always = status(code, Retry_After=wish)
+    assert naps(server, RetryPolicy(attempts=2, first_wait_s=1)) == [wait_s]
+
+
+def test_no_wait_is_begun_that_would_pass_the_deadline(server: FaultServer) -> None:
+    server.script.always = status(503)
+    policy = RetryPolicy(attempts=100, first_wait_s=1, max_wait_s=100, deadline_s=10)
+    assert naps(server, policy) == [1, 2, 4]
+    assert len(server.script.requests) == 4
