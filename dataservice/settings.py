@@ -175,4 +175,4 @@ def _parse_source(item: Any) -> Any:
     if not isinstance(item, str):
         return item
     first, comma, second = item.partition(",")
-    return {"ru": first, "en": second} if comma else {"path": first}
+    return {"ru": first or None, "en": second or None} if comma else {"path": first}

@@ -91,7 +91,8 @@ class Stack:
     def start_trainer(self, name: str, *arguments: str, **env: str) -> str:
         """The name of a container of its own, in which the trainer runs on."""
         name = f"{self.project}-{name}"
-        self.compose("run", "-d", "--name", name, "trainer", *arguments, **env)
+        command = ("run", "-d", "--name", name, "trainer", *arguments)
+        self.compose(*command, timeout=120, check=True, **env)
         return name
 
     def request(self, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
@@ -114,8 +115,8 @@ class Stack:
 
 
 def inspect(container: str) -> dict[str, Any]:
-    [found] = json.loads(run("docker", "inspect", container))
-    return found
+    found: list[dict[str, Any]] = json.loads(run("docker", "inspect", container))
+    return found[0]
 
 
 def output(container: str) -> str:

@@ -220,7 +220,8 @@ def _end(container: str, code: int = 0) -> str:
 
 def _result(text: str) -> dict[str, Any]:
     """The JSON that `--json` prints last."""
-    return json.loads(text[text.rindex("\n{") :])
+    result: dict[str, Any] = json.loads(text[text.rindex("\n{") :])
+    return result
 
 
 def _resumed_at(container: str) -> int | None:

@@ -1,7 +1,6 @@
 """Fixtures of this room: one small version that tests read, and copies that they may damage."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,15 +33,3 @@ def _built_folder(factory: pytest.TempPathFactory) -> Path:
 def copied_root(built_root: Path, tmp_path: Path) -> Path:
     """A copy of the tree that a test may damage."""
     return Path(shutil.copytree(built_root, tmp_path / "datasets"))
-
-
-@pytest.fixture
-def source_of(tmp_path: Path) -> Callable[[str, bytes], Path]:
-    """Write a source file of the given name and bytes."""
-
-    def write(name: str, data: bytes) -> Path:
-        path = tmp_path / name
-        path.write_bytes(data)
-        return path
-
-    return write

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from shards.errors import StoreFullError
 from shards.manifest import BlobInfo
-from shards.store import StoreFullError
 from trainer.stream import cache as cache_module
 from trainer.stream.cache import BlobCache
 

@@ -12,7 +12,7 @@ from shards.dataset import Dataset
 from shards.errors import CorruptBlobError
 from shards.manifest import BlobInfo
 from trainer.errors import TrainingError
-from trainer.stream.batching import Batch
+from trainer.stream.batching import Batch, Direction
 from trainer.stream.dataset import BatchStream, StreamConfig, read_batches
 from trainer.stream.order import BatchBudget, Cursor
 
@@ -93,7 +93,7 @@ def test_the_second_epoch_holds_the_same_ids_in_another_order(
 @pytest.mark.parametrize("direction", ["ru-en", "both"])
 @pytest.mark.parametrize("budget", [BatchBudget(sequences=48), BatchBudget(tokens=1500)], ids=str)
 def test_restoring_any_cursor_gives_the_same_tail(
-    pairs: Dataset, budget: BatchBudget, direction: str
+    pairs: Dataset, budget: BatchBudget, direction: Direction
 ) -> None:
     config = replace(CONFIG, budget=budget, direction=direction, epochs=2)
     batches = list(BatchStream(pairs, config))
@@ -133,7 +133,9 @@ def direction_case(direction: str, epoch_parity: bool) -> Callable[[np.ndarray],
 
 
 @pytest.mark.parametrize("direction", ["ru-en", "en-ru", "both"])
-def test_batches_frame_tags_and_texts_for_each_direction(pairs: Dataset, direction: str) -> None:
+def test_batches_frame_tags_and_texts_for_each_direction(
+    pairs: Dataset, direction: Direction
+) -> None:
     samples = {
         sample.pair_id: sample
         for shard in pairs.manifest.splits["train"].shards

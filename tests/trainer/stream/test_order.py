@@ -75,7 +75,13 @@ def test_bucketing_pads_little_and_far_less_than_chance() -> None:
 def test_another_seed_epoch_or_window_is_another_order(change: dict[str, int]) -> None:
     key = {"seed": 7, "epoch": 0, "window": 0}
     plans = [
-        plan_window(*lengths(300), BatchBudget(sequences=8), **values)
+        plan_window(
+            *lengths(300),
+            BatchBudget(sequences=8),
+            seed=values["seed"],
+            epoch=values["epoch"],
+            window=values["window"],
+        )
         for values in (key, key, key | change)
     ]
     same, again, other = (np.concatenate(plan).tolist() for plan in plans)

@@ -7,7 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from shards.store import StoreFullError
+from shards.errors import StoreFullError
 from trainer.errors import CheckpointError
 from trainer.training.checkpoint import (
     INDEX,

@@ -6,7 +6,9 @@ from torch import nn
 
 from trainer.training.optim import learning_rate, make_optimizer, set_learning_rate
 
-SCHEDULE = {"peak": 1.0, "warmup_steps": 10, "decay_steps": 110, "min_ratio": 0.1}
+
+def rate(step: int, warmup_steps: int = 10) -> float:
+    return learning_rate(step, peak=1.0, warmup_steps=warmup_steps, decay_steps=110, min_ratio=0.1)
 
 
 @pytest.mark.parametrize(
@@ -23,17 +25,16 @@ SCHEDULE = {"peak": 1.0, "warmup_steps": 10, "decay_steps": 110, "min_ratio": 0.
     ],
 )
 def test_the_rate_warms_up_decays_as_a_cosine_and_stays(step: int, expected: float) -> None:
-    assert learning_rate(step, **SCHEDULE) == pytest.approx(expected)
+    assert rate(step) == pytest.approx(expected)
 
 
 def test_without_warmup_the_first_step_has_the_peak() -> None:
-    assert learning_rate(0, **{**SCHEDULE, "warmup_steps": 0}) == 1.0
+    assert rate(0, warmup_steps=0) == 1.0
 
 
 def test_a_warmup_as_long_as_the_run_does_not_divide_by_zero() -> None:
-    values = {**SCHEDULE, "warmup_steps": 110}
-    assert learning_rate(110, **values) == pytest.approx(1.0)
-    assert learning_rate(111, **values) == pytest.approx(0.1)
+    assert rate(110, warmup_steps=110) == pytest.approx(1.0)
+    assert rate(111, warmup_steps=110) == pytest.approx(0.1)
 
 
 def test_matrices_decay_and_gains_do_not() -> None:
