@@ -41,7 +41,8 @@ docs: $(READY)  ## Write the generated part of docs/ anew
 	$(BIN)/python docs/generate.py
 
 lock: $(READY)  ## Resolve pyproject.toml into requirements/ anew
-	PATH="$(CURDIR)/$(BIN):$$PATH" sh requirements/compile.sh
+	$(BIN)/pip install --quiet pip-tools
+	PYTHON=$(BIN)/python requirements/compile.sh
 
 clean:  ## Remove what was made, the virtual environment included
 	rm -rf $(VENV) demo-run build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

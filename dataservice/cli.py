@@ -1,7 +1,9 @@
 """The command line of the data service: build, serve, verify, export."""
 
+import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +53,11 @@ def build_command(
     settings = load_settings(ServiceSettings, prefix=ENV_PREFIX, config=config, overrides=overrides)
     with _reporter(progress) as report:
         result = build(settings, report)
+    if settings.val_fraction and not result.manifest.splits["val"].samples:
+        say(
+            "warning: no sentence fell into val, so training on this version has nothing to "
+            "validate on; give more text, or another --split-seed or --val-fraction"
+        )
     print_result(_summary(result, settings), as_json=json, title="Built")
 
 
@@ -81,17 +88,25 @@ def _summary(result: BuildResult, settings: BuildSettings) -> dict[str, Any]:
 
 @app.command("serve", epilog="Example: dataservice serve --port 8000 --data-dir data")
 @settings_options(ServiceSettings)
-def serve_command(overrides: Mapping[str, Any], config: ConfigOption = None) -> None:
+def serve_command(
+    overrides: Mapping[str, Any], config: ConfigOption = None, json: JsonOption = False
+) -> None:
     """Serve data sets over HTTP; an empty store gets the demo data set first."""
     settings = load_settings(ServiceSettings, prefix=ENV_PREFIX, config=config, overrides=overrides)
     # imported here: a build needs no web server, and its processes start faster without
     import uvicorn
 
+    from dataservice.jobs.records import RecordFolder
     from dataservice.web.app import create_app
 
+    os.close(RecordFolder(settings.data_dir / "jobs").lock())  # told here, in one line, if taken
     listener = _listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
-    say(f"serving {settings.store_dir} on http://{host}:{port}/datasets")
+    url = f"http://{host}:{port}/datasets"
+    say(f"serving {settings.store_dir} on {url}")
+    if json:
+        print_result({"url": url, "store": str(settings.store_dir)}, as_json=True, title="")
+        sys.stdout.flush()
     # a download that never ends must not keep a stopped service alive
     server_config = uvicorn.Config(
         create_app(settings), log_level="warning", timeout_graceful_shutdown=_GRACE_S

@@ -1,5 +1,6 @@
 """YAML, environment and options → what the data service does; defaults build the demo data set."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -83,7 +84,9 @@ class BuildSettings(BaseModel):
         description="Tags in the vocabulary at least; years fill the rest",
     )
     min_chars: int = Field(1, ge=1, title="Filters", description="Shortest side, in characters")
-    max_chars: int = Field(4000, ge=1, title="Filters", description="Longest side, in characters")
+    max_chars: int = Field(
+        4000, ge=1, le=250_000, title="Filters", description="Longest side, in characters"
+    )
     max_length_ratio: float = Field(
         3.0, ge=1, title="Filters", description="Longer side over shorter, in characters"
     )
@@ -127,6 +130,8 @@ class BuildSettings(BaseModel):
     @field_validator("sources", mode="before")
     @classmethod
     def _parse_sources(cls, value: Any) -> Any:
+        if isinstance(value, str) and value.lstrip().startswith("["):
+            value = json.loads(value)
         items = [value] if isinstance(value, str | dict) else value
         return [_parse_source(item) for item in items] if isinstance(items, list) else items
 

@@ -4,6 +4,7 @@ Loss over HTTP is silent by default (a cut body without Content-Length ends like
 so nothing is believed before its size and sha256 match the manifest.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from shards.reader import check_blob
 
 _READ_BYTES = 1 << 17
 _MAX_SMALL_BYTES = 256 << 20
+
+_OBJECT = re.compile(r"^<?\w+\(host=.*?\)>?: |^<[^>]*>: ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,5 +186,4 @@ class HttpStore:
 def _plain(error: HTTPError) -> str:
     """The innermost reason of a urllib3 error, without object addresses."""
     reason: object = getattr(error, "reason", None) or error
-    text = str(reason)
-    return text.split(">: ", 1)[-1].split("> ", 1)[-1]
+    return _OBJECT.sub("", str(reason))

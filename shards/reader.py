@@ -6,7 +6,6 @@ import tarfile
 
 import numpy as np
 import zstandard
-from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from shards.block import Block, members_to_block
 from shards.errors import CorruptBlobError
@@ -39,6 +38,9 @@ def read_shard(data: bytes, info: ShardInfo) -> list[Block]:
     Raises:
         CorruptBlobError: when bytes, counts or pair ids are not those of the manifest.
     """
+    # imported here: it imports torch wherever that is installed, which takes seconds
+    from webdataset.tariterators import group_by_keys, tar_file_expander
+
     check_blob(data, info)
     try:
         raw = _decompress(data, info.raw_bytes)

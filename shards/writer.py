@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-import webdataset
 import zstandard
 
 from shards.block import Block, block_to_members
@@ -23,6 +22,9 @@ def write_shard(
 
     USTAR headers with mtime 0 and no owner; one zstd frame with content size and checksum.
     """
+    # imported here: it imports torch wherever that is installed, which takes seconds
+    import webdataset
+
     buffer = io.BytesIO()
     # An integer mtime: a float one costs a 1 kB PAX header for every member.
     with webdataset.TarWriter(buffer, user="", group="", mtime=0, compress=False) as tar:

@@ -1,10 +1,11 @@
 """The command line of the trainer: train, generate."""
 
+import contextlib
 import dataclasses
+import fcntl
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ from shards.cli.settings import (
 from trainer.config import ENV_PREFIX, TrainSettings
 
 if TYPE_CHECKING:
+    from trainer.training.metrics import RunLog
     from trainer.training.setup import Run
 
 app = typer.Typer(
@@ -44,33 +46,47 @@ def train_command(
     json: JsonOption = False,
 ) -> None:
     """Train, writing checkpoints and metrics to --run-dir; `trainer --resume` goes on."""
-    # imported here: --help need not wait for torch
-    from trainer.training.loop import stop_signals, train
+    # imported below: --help need not wait for torch
+    settings = load_settings(TrainSettings, prefix=ENV_PREFIX, config=config, overrides=overrides)
+    with _only_writer(settings.run_dir):
+        _train(_prepare(settings, overrides, config, resume=resume), as_json=json)
+
+
+@contextlib.contextmanager
+def _only_writer(run_dir: Path) -> Iterator[None]:
+    """Hold the run folder; a second trainer would take the first one's files for left-overs."""
+    from trainer.errors import TrainingError
+
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with (run_dir / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TrainingError(
+                f"another trainer is at work in {run_dir}; this one does not start, so that "
+                "neither damages the other's files; wait for it, stop it, or name another --run-dir"
+            ) from error
+        yield
+
+
+def _train(prepared: "Run", *, as_json: bool) -> None:
+    """Train a run that is set up, and say what became of it."""
     from trainer.training.metrics import RunLog
 
-    prepared = _prepare(overrides, config, resume=resume)
-    settings = prepared.settings
+    settings, state = prepared.settings, prepared.state
     (settings.run_dir / "config.yaml").write_text(
         yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
     )
-    step = prepared.state.step
-    log = RunLog(settings.run_dir, step=step, tensorboard=settings.tensorboard)
-    parameters = sum(parameter.numel() for parameter in prepared.model.parameters())
-    start = {
-        "parameters": parameters,
-        "device": str(prepared.device),
-        "amp": str(prepared.amp_dtype or "off").removeprefix("torch."),
-        "data": prepared.dataset.ref.url,
-        "train_samples": prepared.dataset.manifest.splits["train"].samples,
-    }
-    log.event("start", step, start)
+    start = _start(prepared)
     say(
-        f"{parameters / 1e6:.1f} M parameters on {start['device']}, amp {start['amp']}, "
+        f"{start['parameters'] / 1e6:.1f} M parameters on {start['device']}, amp {start['amp']}, "
         f"{start['train_samples']} samples of {start['data']}"
     )
-    with _screen(step, settings.max_steps) as screen, stop_signals() as stop:
-        outcome = train(prepared, log, stop, screen)
-    state = prepared.state
+    log = RunLog(settings.run_dir, step=state.step, tensorboard=settings.tensorboard)
+    with contextlib.closing(log):
+        log.event("start", state.step, start)
+        outcome = _watch(prepared, log)
+        log.event("end", state.step, {"outcome": outcome})
     result = {
         "outcome": outcome,
         "step": state.step,
@@ -80,12 +96,41 @@ def train_command(
         "checkpoint": str(prepared.checkpoints / f"step-{state.step:08d}"),
         "metrics": str(settings.run_dir / "metrics.jsonl"),
     }
-    log.event("end", state.step, {"outcome": outcome})
-    log.close()
-    print_result(result, as_json=json, title="Trained")
+    print_result(result, as_json=as_json, title="Trained")
 
 
-def _prepare(overrides: Mapping[str, Any], config: Path | None, *, resume: bool) -> "Run":
+def _start(prepared: "Run") -> dict[str, Any]:
+    return {
+        "parameters": sum(parameter.numel() for parameter in prepared.model.parameters()),
+        "device": str(prepared.device),
+        "amp": str(prepared.amp_dtype or "off").removeprefix("torch."),
+        "data": prepared.dataset.ref.url,
+        "train_samples": prepared.dataset.manifest.splits["train"].samples,
+    }
+
+
+def _watch(prepared: "Run", log: "RunLog") -> str:
+    """Train with signals heard and progress shown; the outcome."""
+    import torch
+
+    from trainer.errors import TrainingError
+    from trainer.training.loop import stop_signals, train
+
+    step, max_steps = prepared.state.step, prepared.settings.max_steps
+    with _screen(step, max_steps) as screen, stop_signals() as stop:
+        try:
+            return train(prepared, log, stop, screen)
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"the GPU's memory is full at step {prepared.state.step}; checkpoints are kept; "
+                "resume with a larger --grad-accum or --grad-checkpointing on, or start a run "
+                "with a smaller --batch-size"
+            ) from error
+
+
+def _prepare(
+    settings: TrainSettings, overrides: Mapping[str, Any], config: Path | None, *, resume: bool
+) -> "Run":
     """A run set up anew, or from its newest whole checkpoint."""
     from trainer.errors import TrainingError
     from trainer.training.checkpoint import (
@@ -95,7 +140,6 @@ def _prepare(overrides: Mapping[str, Any], config: Path | None, *, resume: bool)
     )
     from trainer.training.setup import set_up
 
-    settings = load_settings(TrainSettings, prefix=ENV_PREFIX, config=config, overrides=overrides)
     root = settings.run_dir / "checkpoints"
     if not resume and not (settings.auto_resume and list_checkpoints(root)):
         if list_checkpoints(root):
@@ -103,16 +147,15 @@ def _prepare(overrides: Mapping[str, Any], config: Path | None, *, resume: bool)
                 f"{settings.run_dir} holds a run already; nothing was started, so that it is not "
                 "overwritten; go on with --resume, or name another --run-dir"
             )
-        prepared = set_up(settings)
-        settings.run_dir.mkdir(parents=True, exist_ok=True)
-        return prepared
+        return set_up(settings)
     checkpoint, problems = newest_checkpoint(root)
     settings = load_settings(
         TrainSettings,
         prefix=ENV_PREFIX,
         config=config,
         overrides=overrides,
-        base=checkpoint.state["settings"],
+        # a run folder may have been moved or copied since
+        base={**checkpoint.state["settings"], "run_dir": str(settings.run_dir)},
     )
     for problem in problems:
         say(f"warning: {problem}; it is set aside and the one before it is used")
@@ -159,7 +202,7 @@ class _Screen:
             say(f"sample: {row['source']} → {row['output']}")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _screen(step: int, max_steps: int) -> Iterator[_Screen]:
     console = Console(stderr=True)
     columns = (
@@ -224,7 +267,7 @@ def generate_command(
     given = {"author": author, "city": city, "year": year}
     tags = {kind: name for kind, name in given.items() if name}
     generator = Generator(find_checkpoint(checkpoint, best=best), choose_device(device))
-    sources = texts or [line for line in sys.stdin.read().splitlines() if line.strip()]
+    sources = texts or _lines_of_stdin()
     if not sources:
         raise ConfigurationError("there is no text to translate; give one, or lines on stdin")
     results = generator.translate(sources, settings, to=to, tags=tags)
@@ -237,6 +280,14 @@ def generate_command(
         return
     for result in results:
         sys.stdout.write(result.text + "\n")
+
+
+def _lines_of_stdin() -> list[str]:
+    try:
+        text = sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"stdin is not valid UTF-8 ({error}); convert it first") from error
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def main() -> None:

@@ -40,6 +40,9 @@ class TrainSettings(BaseModel):
     cache_bytes: int = Field(
         20_000_000_000, ge=0, title="Data", description="Limit of the cache; 0 means no cache"
     )
+    data_timeout_s: float = Field(
+        600.0, gt=0, title="Data", description="Wait so long for data, then save the run and end"
+    )
     d_model: int = Field(256, ge=8, title="Model", description="Width")
     num_heads: int = Field(4, ge=1, title="Model", description="Attention heads")
     encoder_layers: int = Field(4, ge=1, title="Model", description="Encoder layers")
@@ -71,7 +74,9 @@ class TrainSettings(BaseModel):
     )
     device: str = Field("auto", title="Device", description="auto, cpu, cuda or cuda:N")
     cpu_threads: int = Field(0, ge=0, title="Device", description="0 leaves it to torch")
-    seed: int = Field(0, ge=0, title="Run", description="Of weights, dropout and the data order")
+    seed: int = Field(
+        0, ge=0, lt=2**63, title="Run", description="Of weights, dropout and the data order"
+    )
     run_dir: Path = Field(
         Path("runs/default"), title="Run", description="Checkpoints, metrics and samples go here"
     )

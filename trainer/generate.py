@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from shards.cli.console import say
 from trainer.errors import CheckpointError, TrainingError
 from trainer.model.decode import DecodeSettings, decode
 from trainer.model.transformer import ModelConfig, Seq2SeqTransformer
@@ -17,6 +18,8 @@ from trainer.training.checkpoint import (
     load_checkpoint,
     newest_checkpoint,
 )
+
+_BATCH_TEXTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +52,22 @@ class Generator:
         to: str | None = None,
         tags: dict[str, str] | None = None,
     ) -> list[Translation]:
-        """Translate texts in one batch; `to` is the language of the run's direction by default.
+        """Translate texts, some at a time; `to` is the language of the run by default.
 
         Raises:
             TrainingError: when a text is empty or too long, or the language is unknown.
         """
+        starts = range(0, len(texts), _BATCH_TEXTS)
+        parts = [texts[start : start + _BATCH_TEXTS] for start in starts]
+        return [row for part in parts for row in self._translate(part, settings, to, tags)]
+
+    def _translate(
+        self,
+        texts: Sequence[str],
+        settings: DecodeSettings,
+        to: str | None,
+        tags: dict[str, str] | None,
+    ) -> list[Translation]:
         targets = [to or self.codec.target_language(text, self.direction) for text in texts]
         ids = [
             torch.tensor(self.codec.encode(text, target, tags))
@@ -84,9 +98,16 @@ def find_checkpoint(path: Path, *, best: bool = False) -> Checkpoint:
         return load_checkpoint(path)
     for root in (path / "checkpoints", path):
         if list_checkpoints(root):
-            newest, _ = newest_checkpoint(root)
-            step = newest.state["best_step"] if best else None
-            return newest if step is None else load_checkpoint(root / f"step-{step:08d}")
+            newest, problems = newest_checkpoint(root)
+            for problem in problems:
+                say(f"warning: {problem}; the one before it is used")
+            if not best:
+                return newest
+            if (step := newest.state["best_step"]) is None:
+                raise CheckpointError(
+                    f"run {path} has no best checkpoint: it was not evaluated yet; leave out --best"
+                )
+            return load_checkpoint(root / f"step-{step:08d}")
     raise CheckpointError(
         f"{path} holds no checkpoint; give a run's folder, or one of its checkpoints/step-… "
     )

@@ -43,6 +43,7 @@ from shards.manifest import (
 from shards.sample import TAG_KINDS
 from shards.store import LocalStore, disk_error
 
+_MAX_SOURCES = 2**16
 _GENERATORS = ("prometheusgpt-mini", "sentencepiece", "zstandard", "webdataset", "ftfy")
 
 
@@ -99,6 +100,11 @@ class _Build:
         partitions = self.split(cleaned)
         model, symbols = self.train_tokenizer(partitions)
         sources = tuple(sorted({name for part in cleaned for name in part.read}))
+        if len(sources) > _MAX_SOURCES:
+            raise BuildError(
+                f"the pairs name {len(sources)} sources, a data set holds {_MAX_SOURCES}; nothing "
+                "was published; give `source` for a collection, not for every pair"
+            )
         encoded = self.encode(partitions, model, symbols, sources)
         manifest = self.manifest(ingested, cleaned, partitions, encoded, model, symbols)
         version = self.store.commit(self.settings.name, manifest)
@@ -109,7 +115,11 @@ class _Build:
         sources = self.settings.sources
         if not sources:
             path = self.folder / "demo.jsonl"
-            sources = [write_demo_source(path, self.settings.demo_pairs, self.settings.demo_seed)]
+            try:
+                demo = write_demo_source(path, self.settings.demo_pairs, self.settings.demo_seed)
+            except ValueError as error:
+                raise BuildError(f"the demo corpus cannot be made: {error}") from error
+            sources = [demo]
         chunks: list[Chunk] = []
         inputs: list[InputInfo] = []
         for number, source in enumerate(sources):
@@ -210,7 +220,7 @@ class _Build:
                 conflicts_file=conflicts_file,
                 model_file=self.settings.store_dir / model.path,
                 symbols=symbols,
-                sources=sources,
+                sources={name: number for number, name in enumerate(sources)},
                 settings=self.settings,
             )
             for index, part in enumerate(partitions)

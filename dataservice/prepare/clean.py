@@ -32,8 +32,8 @@ def repair_mojibake(text: str) -> str:
 
 def strip_markup(text: str) -> str:
     """Remove HTML elements and comments, decode entities, and drop look-alikes of our tags."""
-    if "&" in text:
-        text = _ENTITY.sub(_character, text)
+    while "&" in text and (decoded := _ENTITY.sub(_character, text)) != text:
+        text = decoded  # `&amp;amp;…` is peeled here, where a layer costs little
     if "<" in text:
         text = _OWN_TAG.sub(" ", _ELEMENT.sub(" ", text))
     return text

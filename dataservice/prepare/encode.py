@@ -27,7 +27,7 @@ class EncodeUnit:
     conflicts_file: Path  # npy, uint64: target sentences of val that train holds too
     model_file: Path
     symbols: dict[str, int]
-    sources: tuple[str, ...]
+    sources: dict[str, int]  # name to number
     settings: BuildSettings
 
 
@@ -97,7 +97,7 @@ def _sample(
         pair_id=pair_id(bytes.fromhex(row.key)),
         src=np.array([*tags, *src_ids], dtype),
         tgt=np.array(tgt_ids, dtype),
-        source=unit.sources.index(row.source),
+        source=unit.sources[row.source],
     )
     counts.src_lengths[len(sample.src)] += 1
     counts.tgt_lengths[len(sample.tgt)] += 1

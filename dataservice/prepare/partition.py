@@ -25,6 +25,7 @@ from shards.manifest import Split
 from shards.sample import TAG_KINDS, pair_id, pair_key
 
 SPLITS: Final[tuple[Split, ...]] = ("train", "val")
+_RAW_CHARS: Final = 8  # an entity is up to so much longer than its character
 _NOT_WORD = re.compile(r"[\W_]+")
 
 
@@ -110,6 +111,9 @@ def clean_chunk(unit: CleanUnit) -> CleanResult:
     for pair in parse_chunk(unit.chunk):
         source = clean(pair.source) or unit.chunk.source.label
         read[source] += 1
+        if max(len(pair.ru), len(pair.en)) > _RAW_CHARS * unit.settings.max_chars:
+            dropped[source, "too_long"] += 1  # cleaning would not shorten it to what is kept
+            continue
         ru, en = clean(pair.ru), clean(pair.en)
         changed += (ru, en) != (pair.ru, pair.en)
         if reason := drop_reason(ru, en, unit.settings):

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import sentencepiece
 
+from dataservice.errors import BuildError
 from dataservice.prepare.encode import SplitCounts
 from shards.manifest import Split, SplitInfo
 
@@ -59,13 +60,20 @@ def statistics(
     """The report of a build: every pair read is either in a split or dropped for a reason.
 
     Raises:
-        AssertionError: when the funnel does not add up, which would be a lost pair.
+        BuildError: when the funnel does not add up, which would be a lost pair.
     """
     kept = {split: sum(counts.sources.values()) for split, counts in splits.items()}
     reasons: Counter[str] = Counter()
     for (_, reason), number in dropped.items():
         reasons[reason] += number
-    assert read.total() == sum(kept.values()) + reasons.total(), "a pair was lost on the way"
+    if read.total() != sum(kept.values()) + reasons.total():
+        raise BuildError(
+            f"{read.total()} pairs were read, {sum(kept.values())} are kept and {reasons.total()} "
+            "dropped, which does not add up; nothing was published; please report this defect"
+        )
+    by_source: dict[str, dict[str, int]] = {name: {} for name in read}
+    for (source, reason), number in sorted(dropped.items()):
+        by_source[source][reason] = number
     return {
         "funnel": {
             "read": read.total(),
@@ -77,11 +85,7 @@ def statistics(
         "sources": {
             name: {
                 "read": read[name],
-                "dropped": {
-                    reason: number
-                    for (source, reason), number in sorted(dropped.items())
-                    if source == name
-                },
+                "dropped": by_source[name],
                 "kept": {split: counts.sources[name] for split, counts in splits.items()},
             }
             for name in sorted(read)

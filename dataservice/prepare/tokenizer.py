@@ -13,6 +13,7 @@ from shards.sample import BOS, EOS, PAD, UNK
 
 TARGET_SYMBOLS: Final = {"ru": "<to_ru>", "en": "<to_en>"}
 _MAX_SENTENCE_BYTES: Final = 1 << 20
+_UNKNOWN_SIGN: Final = "\u2585"
 _TOO_LARGE = re.compile(r"value <= (\d+)")
 _TOO_SMALL = re.compile(r"smaller than required_chars\. \d+ vs (\d+)")
 
@@ -58,10 +59,14 @@ def train_tokenizer(
 
 
 def _checked(sentences: Iterable[str]) -> Iterator[str]:
-    """sentencepiece skips longer sentences without a word, so one would be our mistake."""
+    """Sentences of which sentencepiece skips none without a word.
+
+    It would pass over longer ones, so one would be our mistake, and those with its own sign for
+    an unknown piece.
+    """
     for sentence in sentences:
         assert len(sentence.encode()) < _MAX_SENTENCE_BYTES, "a sentence passed the length filter"
-        yield sentence
+        yield sentence.replace(_UNKNOWN_SIGN, " ")
 
 
 def _vocabulary_error(message: str, num_tags: int, settings: BuildSettings) -> BuildError:

@@ -19,6 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+MARKER = ".made-by-the-demo"
 SENTENCES = (
     "Разработчик исправил ошибку в новом модуле.",
     "Анна показала исследователю, как проверить основной сервер.",
@@ -99,6 +100,15 @@ def last_step(ledger: Path) -> int:
     return int(json.loads(lines[-1])["step"]) if lines and lines[-1].endswith("}") else 0
 
 
+def make_anew(folder: Path) -> None:
+    """An empty folder for the demo; one that an earlier demo did not make is left alone."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
+        raise SystemExit(f"demo: {folder} holds something else; name another --folder")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / MARKER).touch()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("demo-run"), help="made anew")
@@ -107,7 +117,7 @@ def main() -> None:
     options = parser.parse_args()
     started = time.monotonic()
     folder: Path = options.folder
-    shutil.rmtree(folder, ignore_errors=True)
+    make_anew(folder)
     data, run = folder / "data", folder / "run"
     built = run_json("dataservice", "build", "--data-dir", str(data))
     with Server(data) as url:

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, NoReturn, Protocol
 
 from rich.console import Console
@@ -91,6 +92,13 @@ def run(app: Callable[[], None]) -> NoReturn:
         if stop.code == _INTERRUPTED:  # what typer makes of Ctrl-C, without a word
             _fail("interrupted; what was not finished was not published", _INTERRUPTED)
         raise
+    except ModuleNotFoundError as error:
+        program = Path(sys.argv[0]).stem
+        _fail(
+            f"the package {error.name} is not installed, which {program} needs; install its own "
+            f"packages: pip install 'prometheusgpt-mini[dataservice]' or [trainer]",
+            1,
+        )
     except BrokenPipeError:
         # the reader of our output has gone, as `head` does: nobody is left to be told
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shards.block import (
@@ -36,6 +36,7 @@ def sample_lists(draw: st.DrawFn, vocab_size: int) -> list[Sample]:
 
 
 @pytest.mark.parametrize("vocab_size", [300, 2**16, 2**16 + 1, 10**6])
+@settings(max_examples=40)
 @given(data=st.data())
 def test_samples_come_back_from_a_block_and_its_members(
     vocab_size: int, data: st.DataObject

@@ -1,6 +1,8 @@
 """The trainer's command line: it teaches, resumes, generates, and tells mistakes in one line."""
 
+import fcntl
 import json
+import shutil
 import socket
 import sys
 from collections.abc import Callable
@@ -83,6 +85,40 @@ def test_a_damaged_checkpoint_is_named_and_the_run_goes_on(
     assert json.loads(output)["step"] == 4
 
 
+def test_a_copied_run_goes_on_in_its_own_folder(
+    trainer: Trainer, run_dir: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run_dir, copy)
+    before = sorted(run_dir.rglob("*"))
+    arguments = ("--resume", "--run-dir", str(copy), "--extend-steps", "2", "--json")
+    status, output, errors = trainer(*arguments)
+    assert status == 0, errors
+    assert json.loads(output)["checkpoint"].startswith(str(copy))
+    assert sorted(run_dir.rglob("*")) == before
+
+
+def test_a_second_trainer_on_a_run_folder_is_refused(trainer: Trainer, run_dir: Path) -> None:
+    with (run_dir / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        status, _, errors = trainer("--resume", "--run-dir", str(run_dir))
+    assert status == 1
+    assert "another trainer is at work" in errors
+
+
+def test_generate_says_which_checkpoint_it_passes_over(
+    trainer: Trainer, run_dir: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run_dir, copy)
+    newest = max((copy / "checkpoints").glob("step-*"))
+    (newest / "model.safetensors").write_bytes(b"")
+    status, output, errors = trainer("generate", "--checkpoint", str(copy), "код")
+    assert status == 0
+    assert len(output.splitlines()) == 1
+    assert f"warning: checkpoint {newest}" in errors
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -107,6 +143,15 @@ def test_generate_prints_a_line_for_every_text(
 
 
 MISTAKES = {
+    "device that is not trained on": (
+        ("--data", "{data}", "--device", "meta"),
+        "is not trained on",
+    ),
+    "seed beyond 63 bits": (("--seed", "99999999999999999999"), "setting seed"),
+    "temperature of no use": (
+        ("generate", "--checkpoint", "{run}", "--temperature", "1e-50", "да"),
+        "temperature",
+    ),
     "data set that is not there": (("--data", "{tmp}/nothing"), "there is no data set 'nothing'"),
     "service that is down": (
         ("--data", "http://127.0.0.1:{port}/datasets/x"),

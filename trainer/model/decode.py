@@ -39,8 +39,8 @@ class DecodeSettings:
             "strategy": (self.strategy in get_args(Strategy), f"one of {get_args(Strategy)}"),
             "max_tokens": (self.max_tokens >= 1, "1 or more"),
             "beam_size": (self.beam_size >= 1, "1 or more"),
-            "length_penalty": (self.length_penalty >= 0.0, "0 or more"),
-            "temperature": (self.temperature > 0.0, "a number above 0"),
+            "length_penalty": (0.0 <= self.length_penalty < 100.0, "0 up to 100"),
+            "temperature": (1e-6 <= self.temperature <= 1e6, "0.000001 to 1000000"),
             "top_k": (self.top_k >= 0, "0 for no limit, or more"),
             "top_p": (0.0 < self.top_p <= 1.0, "a number above 0, up to 1"),
         }

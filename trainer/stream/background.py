@@ -22,13 +22,35 @@ class _End:
     pass
 
 
-def prefetch(items: Iterable[Result], depth: int) -> Iterator[Result]:
-    """The same items, up to `depth` made ahead; an error is raised where its item is asked for."""
+def prefetch(
+    items: Iterable[Result], depth: int, stop: threading.Event | None = None
+) -> Iterator[Result]:
+    """The same items, up to `depth` made ahead; an error is raised where its item is asked for.
+
+    Once `stop` is set, waiting for an item that does not come ends the items instead.
+    """
     results: queue.Queue[Result | _Failure[Result] | _End] = queue.Queue(maxsize=depth)
-    stopped = threading.Event()
+    closed = threading.Event()
+    arguments = (items, results, closed)
+    threading.Thread(target=_produce, args=arguments, name="prefetch", daemon=True).start()
+    try:
+        while not isinstance(result := _take(results, stop), _End):
+            if isinstance(result, _Failure):
+                raise result.error
+            yield result
+    finally:
+        closed.set()
+
+
+def _produce(
+    items: Iterable[Result],
+    results: "queue.Queue[Result | _Failure[Result] | _End]",
+    closed: threading.Event,
+) -> None:
+    """Put every item, then the end or an error; stop when nobody takes them any more."""
 
     def put(result: Result | _Failure[Result] | _End) -> bool:
-        while not stopped.is_set():
+        while not closed.is_set():
             try:
                 results.put(result, timeout=0.1)
             except queue.Full:
@@ -36,23 +58,26 @@ def prefetch(items: Iterable[Result], depth: int) -> Iterator[Result]:
             return True
         return False
 
-    def work() -> None:
-        try:
-            for item in items:
-                if not put(item):
-                    return
-            put(_End())
-        except BaseException as error:  # noqa: BLE001  # handed over to whoever asks next
-            put(_Failure(error))
-
-    threading.Thread(target=work, name="prefetch", daemon=True).start()
     try:
-        while not isinstance(result := results.get(), _End):
-            if isinstance(result, _Failure):
-                raise result.error
-            yield result
-    finally:
-        stopped.set()
+        for item in items:
+            if not put(item):
+                return
+        put(_End())
+    except BaseException as error:  # noqa: BLE001  # handed over to whoever asks next
+        put(_Failure(error))
+
+
+def _take(
+    results: "queue.Queue[Result | _Failure[Result] | _End]", stop: threading.Event | None
+) -> Result | _Failure[Result] | _End:
+    if stop is None:
+        return results.get()
+    while True:
+        try:
+            return results.get(timeout=0.2)
+        except queue.Empty:
+            if stop.is_set():
+                return _End()
 
 
 def map_in_threads(

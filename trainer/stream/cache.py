@@ -29,7 +29,7 @@ class BlobCache:
         with contextlib.suppress(FileNotFoundError, CorruptBlobError):
             data = path.read_bytes()
             check_blob(data, info)
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):  # evicted just now, or another user's file
                 os.utime(path)  # a sign of use that outlives mount option noatime
             return data
         data = self.fetch(info)
@@ -39,7 +39,7 @@ class BlobCache:
 
     def _keep(self, path: Path, data: bytes) -> None:
         self._make_room(len(data))
-        with contextlib.suppress(StoreFullError):
+        with contextlib.suppress(StoreFullError, PermissionError):
             write_atomically(path, data)
 
     def _make_room(self, num_bytes: int) -> None:

@@ -103,7 +103,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         damaged = told != hashlib.sha256(canonical_json(index)).hexdigest()
     except FileNotFoundError as error:
         raise CheckpointError(f"{folder} is no checkpoint: it has no {INDEX}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"checkpoint {folder}: {INDEX} cannot be read ({error})") from error
     if damaged:
         raise CheckpointError(f"checkpoint {folder}: {INDEX} does not match its own sha256")
@@ -122,6 +122,9 @@ def _check_file(folder: Path, name: str, info: Mapping[str, Any]) -> None:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError as error:
         raise CheckpointError(f"checkpoint {folder}: {name} is missing") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise CheckpointError(f"checkpoint {folder}: {name} cannot be read ({reason})") from error
     if found != info["sha256"]:
         raise CheckpointError(
             f"checkpoint {folder}: {name} has sha256 {found[:12]}, not {info['sha256'][:12]}"

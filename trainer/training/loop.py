@@ -12,7 +12,9 @@ from typing import Any, Literal, Protocol
 
 import torch
 
+from shards.errors import PrometheusError
 from trainer.errors import TrainingError
+from trainer.stream.background import prefetch
 from trainer.stream.batching import Batch
 from trainer.stream.dataset import StreamConfig, read_batches, to_device
 from trainer.training.checkpoint import prune_checkpoints, save_checkpoint
@@ -72,16 +74,25 @@ def train(run: Run, log: RunLog, stop: threading.Event, observer: Observer) -> O
 
     Raises:
         TrainingError: when the loss is no number any more; checkpoints before it are kept.
+        ShardError: when data cannot be had; the steps made until then are saved first.
     """
     settings, state = run.settings, run.state
     stream = run.stream(stream_config(run), state.cursor)
-    batches = read_batches(stream, settings.num_workers)
+    # ahead in a thread of its own, so that a signal is heard while a dead server is waited for
+    batches = prefetch(read_batches(stream, settings.num_workers), depth=1, stop=stop)
     interval = Interval()
     saved_step = state.step
     run.model.train()
-    while state.step < settings.max_steps:
+    while state.step < settings.max_steps and not _out_of_patience(run):
         asked = time.perf_counter()
-        batch = next(batches)
+        try:
+            batch = next(batches, None)
+        except PrometheusError:
+            if saved_step != state.step:
+                save(run, log)  # data that cannot be had costs no step that was made
+            raise
+        if batch is None:
+            break
         interval.wait_s += time.perf_counter() - asked
         train_step(run, batch, interval)
         state.step += 1
@@ -98,8 +109,6 @@ def train(run: Run, log: RunLog, stop: threading.Event, observer: Observer) -> O
             save(run, log)
             saved_step = state.step
         interval.started += time.perf_counter() - paused
-        if settings.patience and state.evaluations_since_best >= settings.patience:
-            break
         if stop.is_set():
             break
     if saved_step != state.step:
@@ -107,6 +116,11 @@ def train(run: Run, log: RunLog, stop: threading.Event, observer: Observer) -> O
     if state.step >= settings.max_steps:
         return "complete"
     return "interrupted" if stop.is_set() else "stopped early"
+
+
+def _out_of_patience(run: Run) -> bool:
+    patience = run.settings.patience
+    return bool(patience) and run.state.evaluations_since_best >= patience
 
 
 def stream_config(run: Run) -> StreamConfig:
@@ -163,20 +177,20 @@ def interval_metrics(run: Run, interval: Interval) -> dict[str, Any]:
     """The values of one metric line; reading them waits for the device.
 
     Raises:
-        TrainingError: when the mean loss is not finite.
+        TrainingError: when a loss is not finite and its step was not skipped.
     """
-    loss = torch.stack(interval.losses).mean().item()
+    losses, norms = torch.stack(interval.losses), torch.stack(interval.grad_norms)
+    usable = torch.isfinite(losses) & torch.isfinite(norms)
     elapsed = time.perf_counter() - interval.started
-    if not math.isfinite(loss):
-        raise TrainingError(
-            f"the loss is {loss} at step {run.state.step}; the weights are of no use any more; "
-            "resume from the last checkpoint with a lower --learning-rate, or --amp off"
-        )
+    # With a loss scale, a step that overflows is skipped and the scale lowered: no harm is done.
+    if not usable.all() and (not run.scaler.is_enabled() or not usable.any()):
+        raise _no_number(run, "the loss or its gradient")
     cursor = run.state.cursor
     return {
-        "loss": loss,
+        "loss": losses[usable].mean().item(),
         "learning_rate": run.optimizer.param_groups[0]["lr"],
-        "grad_norm": torch.stack(interval.grad_norms)[-1].item(),
+        "grad_norm": norms[usable][-1].item(),
+        "skipped_steps": int((~usable).sum()),
         "loss_scale": run.scaler.get_scale(),
         "tokens_per_s": interval.tokens / elapsed,
         "samples_per_s": interval.samples / elapsed,
@@ -187,6 +201,13 @@ def interval_metrics(run: Run, interval: Interval) -> dict[str, Any]:
         "window": cursor.window,
         "batch": cursor.batch,
     }
+
+
+def _no_number(run: Run, subject: str) -> TrainingError:
+    return TrainingError(
+        f"{subject} is no finite number at step {run.state.step}; this step is not saved, and the "
+        "checkpoints before it are kept; resume with a lower --learning-rate, or with --amp off"
+    )
 
 
 def _due(step: int, every: int) -> bool:
@@ -206,6 +227,8 @@ def _evaluate_and_sample(run: Run, log: RunLog, observer: Observer) -> bool:
     if not (last or _due(state.step, settings.eval_every)):
         return False
     values = evaluate(run)
+    if not math.isfinite(values["loss"]):
+        raise _no_number(run, "the validation loss")
     is_best = state.best_loss is None or values["loss"] < state.best_loss
     if is_best:
         state.best_loss, state.best_step = values["loss"], state.step
@@ -217,7 +240,13 @@ def _evaluate_and_sample(run: Run, log: RunLog, observer: Observer) -> bool:
 
 
 def save(run: Run, log: RunLog) -> None:
-    """Write a checkpoint of this moment, and only then remove those that are not kept."""
+    """Write a checkpoint of this moment, and only then remove those that are not kept.
+
+    Raises:
+        TrainingError: when a weight is not finite; then nothing is written or removed.
+    """
+    if not all(bool(torch.isfinite(weights).all()) for weights in run.model.parameters()):
+        raise _no_number(run, "a weight")
     files, state = capture(run)
     folder = save_checkpoint(run.checkpoints, run.state.step, files, state)
     log.event("checkpoint", run.state.step, {"folder": folder.name})

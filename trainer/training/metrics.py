@@ -76,7 +76,7 @@ def _open(path: Path) -> IO[str]:
 
 
 def _append(file: IO[str], record: Mapping[str, Any]) -> None:
-    file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
     file.flush()
 
 

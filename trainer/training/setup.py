@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from shards.dataset import Dataset, open_dataset, parse_dataset_url
+from shards.dataset import Dataset, make_store, open_dataset, parse_dataset_url
+from shards.http import RetryPolicy
 from trainer.config import TRAJECTORY, TrainSettings
 from trainer.errors import CheckpointError, TrainingError
 from trainer.model.transformer import ModelConfig, Seq2SeqTransformer
@@ -22,6 +23,7 @@ from trainer.training.checkpoint import Checkpoint
 from trainer.training.optim import make_optimizer
 
 _MIN_POSITIONS = 1024
+_MANY = 1_000_000
 
 
 @dataclass(slots=True)
@@ -80,6 +82,12 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise TrainingError(f"device {name!r} is unknown; use auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise TrainingError(f"device {name!r} is not trained on; use auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and torch.cuda.is_available():
+        count = torch.cuda.device_count()
+        if (device.index or 0) >= count:
+            raise TrainingError(f"device {name!r} is not there; this machine has {count} GPUs")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise TrainingError(
             "device cuda was asked for, but torch sees no GPU; nothing was started; check the "
@@ -107,7 +115,10 @@ def set_up(settings: TrainSettings, checkpoint: Checkpoint | None = None) -> Run
     device = choose_device(settings.device)
     if settings.cpu_threads:
         torch.set_num_threads(settings.cpu_threads)
+    # opened with little patience, so that a wrong URL is told soon; then read with much
     dataset = _open_data(settings, checkpoint)
+    patient = RetryPolicy(attempts=_MANY, deadline_s=settings.data_timeout_s)
+    dataset = replace(dataset, store=make_store(dataset.ref, patient))
     cache = _make_cache(settings, dataset)
     info = dataset.manifest.tokenizer
     tokenizer_model = cache.read(info) if cache else dataset.read_blob(info)

@@ -48,7 +48,7 @@ def test_a_second_run_and_another_folder_give_the_same_bytes(tmp_path: Path) -> 
 
 def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
     # several chunks and partitions, so that processes have something to share
-    rows = make_pairs(1500)
+    rows = make_pairs(1000)
     for processes in (1, 2):
         folder = tmp_path / f"{processes}"
         build(small(folder, rows, processes=processes, partition_bytes=1 << 16))
@@ -224,7 +224,7 @@ def test_a_corpus_without_a_pair_to_train_on_is_a_build_error(
     assert LocalStore(tmp_path / "data/datasets").names() == []
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_broken_line_ends_a_build_with_its_place(tmp_path: Path, processes: int) -> None:
     path = write_rows(tmp_path / "c.jsonl", ROWS[:10])
     path.write_text(path.read_text() + "{broken\n")

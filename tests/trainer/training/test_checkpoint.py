@@ -53,13 +53,15 @@ def test_every_flipped_bit_is_noticed(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*FILES, INDEX])
-@pytest.mark.parametrize("damage", ["missing", "cut", "empty"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "empty", "folder"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(
     tmp_path: Path, name: str, damage: str
 ) -> None:
     _, newest = save(tmp_path, 3, 7)
-    if damage == "missing":
+    if damage in ("missing", "folder"):
         (newest / name).unlink()
+        if damage == "folder":
+            (newest / name).mkdir()
     else:
         data = (newest / name).read_bytes()
         (newest / name).write_bytes(data[: len(data) // 2] if damage == "cut" else b"")

@@ -1,15 +1,19 @@
 """One step is one gradient of the global batch, however it is split, cast or checkpointed."""
 
+import contextlib
 import math
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from shards.errors import StoreUnavailableError
 from trainer.config import TrainSettings
 from trainer.errors import CheckpointError, TrainingError
+from trainer.stream.batching import Batch
 from trainer.training.checkpoint import list_checkpoints, newest_checkpoint
 from trainer.training.evaluate import evaluate, sample_texts
 from trainer.training.loop import Interval, interval_metrics, stream_config, train, train_step
@@ -20,14 +24,17 @@ TINY = {"d_model": 32, "num_heads": 2, "encoder_layers": 1, "decoder_layers": 1,
 
 
 class Silent:
-    """An observer that only remembers."""
+    """An observer that remembers, and may ask for a stop at the first metric line."""
 
-    def __init__(self) -> None:
+    def __init__(self, stop: threading.Event | None = None) -> None:
         self.rows: list[dict[str, str]] = []
+        self._stop = stop
 
     def metrics(self, step: int, values: dict[str, Any]) -> None:
         assert step > 0
         assert values["tokens_per_s"] > 0
+        if self._stop is not None:
+            self._stop.set()
 
     def samples(self, rows: list[dict[str, str]]) -> None:
         self.rows = rows
@@ -57,12 +64,10 @@ def settings(pairs_url: str, tmp_path: Path) -> TrainSettings:
 
 def run_training(run: Run, *, stop: bool = False) -> tuple[str, Silent]:
     log = RunLog(run.settings.run_dir, step=run.state.step, tensorboard=False)
-    observer, event = Silent(), threading.Event()
-    if stop:
-        event.set()
-    outcome = train(run, log, event, observer)
-    log.close()
-    return outcome, observer
+    event = threading.Event()
+    observer = Silent(event if stop else None)
+    with contextlib.closing(log):
+        return train(run, log, event, observer), observer
 
 
 def gradients(settings: TrainSettings) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -145,7 +150,23 @@ def test_a_stop_signal_saves_the_step_it_came_in(settings: TrainSettings) -> Non
     run = set_up(settings)
     outcome, _ = run_training(run, stop=True)
     assert outcome == "interrupted"
-    assert newest_checkpoint(run.checkpoints)[0].step == run.state.step == 1
+    assert newest_checkpoint(run.checkpoints)[0].step == run.state.step == 4
+
+
+def test_data_that_cannot_be_had_costs_no_step_that_was_made(
+    settings: TrainSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = set_up(settings)
+    batches = [next(iter(run.stream(stream_config(run))))] * 3
+
+    def broken(*_: object) -> Iterator[Batch]:
+        yield from batches
+        raise StoreUnavailableError("the service is down")
+
+    monkeypatch.setattr("trainer.training.loop.read_batches", broken)
+    with pytest.raises(StoreUnavailableError):
+        run_training(run)
+    assert newest_checkpoint(run.checkpoints)[0].step == 3
 
 
 def test_patience_ends_a_run_that_no_longer_gets_better(settings: TrainSettings) -> None:
@@ -156,13 +177,59 @@ def test_patience_ends_a_run_that_no_longer_gets_better(settings: TrainSettings)
     assert run.state.step == 3
 
 
-def test_a_loss_that_is_no_number_stops_with_a_remedy(settings: TrainSettings) -> None:
-    run = set_up(settings)
-    interval = Interval()
-    train_step(run, next(iter(run.stream(stream_config(run)))), interval)
-    interval.losses[0].fill_(float("nan"))
+@pytest.mark.parametrize("every", ["log_every", "eval_every", "save_every"])
+def test_weights_that_are_no_numbers_are_never_saved(settings: TrainSettings, every: str) -> None:
+    run_training(set_up(settings), stop=True)
+    good, _ = newest_checkpoint(settings.run_dir / "checkpoints")
+    rare = {"log_every": 1000, "eval_every": 1000, "save_every": 1000, every: 1}
+    broken = {"learning_rate": 1e30, "warmup_steps": 0, **rare}
+    run = set_up(settings.model_copy(update=broken), good)
     with pytest.raises(TrainingError, match="lower --learning-rate"):
-        interval_metrics(run, interval)
+        run_training(run)
+    checkpoint, _ = newest_checkpoint(run.checkpoints)
+    weights = checkpoint.tensors("model.safetensors").values()
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in weights)
+    lines = (settings.run_dir / METRICS).read_text()
+    assert "NaN" not in lines
+    assert "Infinity" not in lines
+
+
+def test_with_a_loss_scale_an_overflow_is_a_skipped_step(settings: TrainSettings) -> None:
+    run = set_up(settings.model_copy(update={"amp": "fp16"}))
+    interval = Interval()
+    batch = next(iter(run.stream(stream_config(run))))
+    train_step(run, batch, interval)
+    train_step(run, batch, interval)
+    interval.grad_norms[0].fill_(float("inf"))
+    assert interval_metrics(run, interval)["skipped_steps"] == 1
+
+
+def test_a_signal_is_heard_while_data_is_waited_for(
+    settings: TrainSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = set_up(settings)
+    batches = [next(iter(run.stream(stream_config(run))))] * 6
+    never = threading.Event()
+
+    def stalled(*_: object) -> Iterator[Batch]:
+        yield from batches
+        never.wait(60)
+
+    monkeypatch.setattr("trainer.training.loop.read_batches", stalled)
+    outcome, _ = run_training(run, stop=True)
+    assert outcome == "interrupted"
+    assert newest_checkpoint(run.checkpoints)[0].step == run.state.step >= 4
+    never.set()
+
+
+def test_a_run_that_stopped_early_stays_stopped(settings: TrainSettings) -> None:
+    frozen = {"learning_rate": 1e-30, "patience": 2, "eval_every": 1, "weight_decay": 0.0}
+    changed = settings.model_copy(update=frozen)
+    run_training(set_up(changed))
+    checkpoint, _ = newest_checkpoint(settings.run_dir / "checkpoints")
+    run = set_up(changed, checkpoint)
+    assert run_training(run)[0] == "stopped early"
+    assert run.state.step == checkpoint.step
 
 
 @pytest.mark.parametrize(
