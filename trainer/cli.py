@@ -172,8 +172,8 @@ def _prepare(
         say(f"resuming from {checkpoint.folder}, step {checkpoint.step} of {settings.max_steps}")
     else:
         say(
-            f"{checkpoint.folder}: the run is complete, at step {checkpoint.step}; to train it "
-            f"further, raise --max-steps above that"
+            f"resuming from {checkpoint.folder}, step {checkpoint.step}: the run is complete; to "
+            "train it further, raise --max-steps above that"
         )
     return prepared
 

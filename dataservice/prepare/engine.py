@@ -7,6 +7,7 @@ either. Data goes through files; what crosses a process boundary is small.
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -75,9 +76,20 @@ class Engine:
 def _submit(
     pool: ProcessPoolExecutor, function: Callable[[Unit], Result], unit: Unit
 ) -> Future[Result]:
-    """Submit a unit; a worker that this starts inherits the mask: Ctrl-C is ours from its birth."""
+    """Submit a unit; Ctrl-C waits until the workers that this starts are whole.
+
+    They inherit the mask, so Ctrl-C is ours from their birth. The handler is put off as well: any
+    other thread may take the signal, and the handler would still run in this one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return pool.submit(function, unit)
+    held: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return pool.submit(function, unit)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+        if held:
+            signal.raise_signal(signal.SIGINT)
