@@ -5,7 +5,6 @@ stable sort of them: no state is carried, so any point of the sequence is reache
 no library's sampling routine can change the order under a running experiment.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -116,9 +115,3 @@ def _cut(inputs: Rows, targets: Rows, budget: BatchBudget) -> list[int]:
 def rank_rows(rows: Rows, rank: int, world_size: int) -> Rows:
     """The rows of a global batch that one rank trains on: r, r+W, r+2W, …"""
     return rows[rank::world_size]
-
-
-def count_batches(samples: Sequence[int], window_shards: int, batch_size: int) -> int:
-    """Batches of an epoch cut by sequences, if shards were read in the order given."""
-    bounds = window_bounds(len(samples), window_shards)
-    return sum(-(-sum(samples[start:end]) // batch_size) for start, end in bounds)

@@ -6,7 +6,6 @@ import pytest
 from trainer.stream.order import (
     BatchBudget,
     Cursor,
-    count_batches,
     permutation,
     plan_window,
     rank_rows,
@@ -134,10 +133,6 @@ def test_ranks_share_a_batch_without_overlap(world_size: int, rows: int) -> None
 def test_a_budget_is_of_one_kind_and_positive(arguments: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="give"):
         BatchBudget(**arguments)
-
-
-def test_batches_of_an_epoch_are_counted_window_by_window() -> None:
-    assert count_batches([100, 100, 50], window_shards=2, batch_size=64) == 4 + 1
 
 
 def test_cursors_compare_as_positions() -> None:
