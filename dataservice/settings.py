@@ -113,11 +113,11 @@ class BuildSettings(BaseModel):
         30_000_000, ge=10_000, title="Tokenizer", description="Text that the tokenizer learns from"
     )
     shard_bytes: int = Field(
-        16 << 20, ge=1 << 16, title="Shards", description="A shard is closed at this size, raw"
+        4 << 20, ge=1 << 16, title="Shards", description="A shard is closed at this size, raw"
     )
     zstd_level: int = Field(1, ge=1, le=19, title="Shards", description="Compression level")
     partition_bytes: int = Field(
-        16 << 20, ge=1 << 16, title="Shards", description="Raw text that is sorted in one piece"
+        4 << 20, ge=1 << 16, title="Shards", description="Raw text that is sorted in one piece"
     )
     name: str = Field("demo", title="Places", description="Name of the data set")
     data_dir: Path = Field(

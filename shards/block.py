@@ -5,6 +5,7 @@ N samples in a block; S, T the sums of their lengths.
 
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +17,11 @@ from shards.errors import CorruptBlobError
 from shards.sample import Ids, Sample
 
 MAX_BLOCK_SAMPLES: Final = 1024
+_NPY_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '(<u[248]|\|u1)', 'fortran_order': False, "
+    rb"'shape': \((\d+),\), \} *\n",
+    re.DOTALL,
+)
 ARRAYS: Final = ("src", "tgt", "src_len", "tgt_len", "id", "source")
 
 
@@ -90,6 +96,20 @@ def block_to_members(key: str, block: Block) -> dict[str, Any]:
     return members
 
 
+def read_npy(data: bytes | memoryview) -> npt.NDArray[Any]:
+    """The one-dimensional array of an .npy file: a view of its bytes where they are as we write.
+
+    Raises:
+        ValueError: when it is no such file.
+    """
+    if found := _NPY_HEADER.match(data):
+        dtype, count = found[1].decode(), int(found[2])
+        if len(data) - found.end() != count * np.dtype(dtype).itemsize:
+            raise ValueError(f"an array of {count} {dtype} has {len(data) - found.end()} bytes")
+        return np.frombuffer(data, dtype, count, found.end())
+    return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+
+
 def members_to_block(members: Mapping[str, Any], where: str) -> Block:
     """Decode and check the members of one block; `where` names it in errors.
 
@@ -97,10 +117,7 @@ def members_to_block(members: Mapping[str, Any], where: str) -> Block:
         CorruptBlobError: when a member is missing or the arrays contradict each other.
     """
     try:
-        arrays = {
-            name: np.lib.format.read_array(io.BytesIO(members[f"{name}.npy"]), allow_pickle=False)
-            for name in ARRAYS
-        }
+        arrays = {name: read_npy(members[f"{name}.npy"]) for name in ARRAYS}
     except Exception as error:  # numpy parses a header with whatever Python's own parser raises
         raise CorruptBlobError(
             f"{where}: {error}; the block cannot be read; rebuild the data set, since its bytes "

@@ -9,7 +9,7 @@ from shards.block import Block
 from shards.errors import ManifestError, NotFoundError, ShardError
 from shards.http import HttpStore, RetryPolicy
 from shards.manifest import BlobInfo, Manifest, ShardInfo, load_manifest
-from shards.reader import read_shard
+from shards.reader import decode_shard
 from shards.store import LocalStore, Store, check_name, is_version, version_path
 
 
@@ -83,7 +83,7 @@ class Dataset:
         return self.store.read_blob(info)
 
     def read_shard(self, info: ShardInfo) -> list[Block]:
-        return read_shard(self.read_blob(info), info)
+        return decode_shard(self.read_blob(info), info)
 
 
 def make_store(ref: DatasetRef, policy: RetryPolicy | None = None) -> Store:

@@ -80,7 +80,10 @@ def _train(prepared: "Run", *, as_json: bool) -> None:
     start = _start(prepared)
     say(
         f"{start['parameters'] / 1e6:.1f} M parameters on {start['device']}, amp {start['amp']}, "
-        f"{start['train_samples']} samples of {start['data']}"
+        + ", ".join(
+            f"{source.samples('train')} samples of {source.dataset.ref.url}"
+            for source in prepared.sources
+        )
     )
     log = RunLog(settings.run_dir, step=state.step, tensorboard=settings.tensorboard)
     with contextlib.closing(log):
@@ -90,7 +93,7 @@ def _train(prepared: "Run", *, as_json: bool) -> None:
     result = {
         "outcome": outcome,
         "step": state.step,
-        "epoch": state.cursor.epoch,
+        "epochs": [part.cursor.epoch for part in state.progress],
         "best_val_loss": state.best_loss,
         "best_step": state.best_step,
         "checkpoint": str(prepared.checkpoints / f"step-{state.step:08d}"),
@@ -104,8 +107,8 @@ def _start(prepared: "Run") -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in prepared.model.parameters()),
         "device": str(prepared.device),
         "amp": str(prepared.amp_dtype or "off").removeprefix("torch."),
-        "data": prepared.dataset.ref.url,
-        "train_samples": prepared.dataset.manifest.splits["train"].samples,
+        "data": [source.describe() for source in prepared.sources],
+        "train_samples": [source.samples("train") for source in prepared.sources],
     }
 
 

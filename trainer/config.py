@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from trainer.stream.batching import Direction
 from trainer.stream.order import BatchBudget
+from trainer.stream.selection import PairFilter, read_skip_ids
 
 ENV_PREFIX: Final = "TRAINER_"
 
@@ -19,7 +20,21 @@ class TrainSettings(BaseModel):
     data: str = Field(
         "http://localhost:8000/datasets/demo",
         title="Data",
-        description="Data set or one version of it: http(s)://, file:// or a folder ROOT/NAME",
+        description="Data set or one version of it: http(s)://, s3://, gs://, az://, file:// or a "
+        "folder ROOT/NAME; several with weights: '3*URL 1*URL'; mirrors of one: 'URL,URL'",
+    )
+    authors: list[str] = Field([], title="Data", description="Read these authors only")
+    exclude_authors: list[str] = Field([], title="Data", description="Leave an author out")
+    sources: list[str] = Field([], title="Data", description="Read these sources only")
+    exclude_sources: list[str] = Field([], title="Data", description="Leave a source out")
+    min_tokens: int = Field(
+        0, ge=0, title="Data", description="Leave out pairs with a shorter text, tags not counted"
+    )
+    max_tokens: int = Field(
+        0, ge=0, title="Data", description="Leave out pairs with a longer text; 0 means no limit"
+    )
+    skip_ids: Path | None = Field(
+        None, title="Data", description="File of pair ids that are left out, one in a line"
     )
     direction: Direction = Field("ru-en", title="Data", description="Which way to translate")
     batch_size: int = Field(
@@ -29,7 +44,7 @@ class TrainSettings(BaseModel):
         0, ge=0, title="Data", description="Cut batches by padded tokens instead; 0 means off"
     )
     window_shards: int = Field(
-        8, ge=1, title="Data", description="Shards that are shuffled together and held in memory"
+        4, ge=1, title="Data", description="Shards that are shuffled together and held in memory"
     )
     num_workers: int = Field(
         0, ge=0, title="Data", description="Loader processes; threads do the work with 0"
@@ -110,6 +125,19 @@ class TrainSettings(BaseModel):
         return self
 
     @property
+    def pair_filter(self) -> PairFilter:
+        """Which pairs of the data are read."""
+        return PairFilter(
+            authors=tuple(self.authors),
+            exclude_authors=tuple(self.exclude_authors),
+            sources=tuple(self.sources),
+            exclude_sources=tuple(self.exclude_sources),
+            min_tokens=self.min_tokens,
+            max_tokens=self.max_tokens,
+            skip_ids=read_skip_ids(self.skip_ids) if self.skip_ids else (),
+        )
+
+    @property
     def budget(self) -> BatchBudget:
         """How global batches are cut."""
         if self.batch_tokens:
@@ -119,6 +147,7 @@ class TrainSettings(BaseModel):
 
 TRAJECTORY: Final = (
     *("direction", "batch_size", "batch_tokens", "window_shards", "seed"),
+    *("authors", "exclude_authors", "sources", "exclude_sources", "min_tokens", "max_tokens"),
     *("d_model", "num_heads", "encoder_layers", "decoder_layers", "d_ff", "dropout"),
 )
 """What a resumed run must not change, since its batches or its model would be others."""

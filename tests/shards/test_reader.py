@@ -95,7 +95,7 @@ def test_a_tar_cut_at_any_member_is_found_by_what_it_no_longer_holds() -> None:
 def test_a_tar_cut_between_blocks_is_found_by_counts() -> None:
     raw_shard, whole = make_shard(5, blocks=3)
     raw = unpack(raw_shard)
-    data, info = repack(raw[: tar_members(raw)[14].offset], whole)
+    data, info = repack(raw[: tar_members(raw)[14].offset] + bytes(1024), whole)
     with pytest.raises(CorruptBlobError, match="holds blocks 2, the manifest says 3"):
         read_shard(data, info)
 

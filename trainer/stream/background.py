@@ -29,46 +29,48 @@ def prefetch(
 
     Once `stop` is set, waiting for an item that does not come ends the items instead.
     """
-    results: queue.Queue[Result | _Failure[Result] | _End] = queue.Queue(maxsize=depth)
+    results: queue.SimpleQueue[Result | _Failure[Result] | _End] = queue.SimpleQueue()
+    room = threading.Semaphore(depth)
     closed = threading.Event()
-    arguments = (items, results, closed)
+    arguments = (items, results, room, closed)
     threading.Thread(target=_produce, args=arguments, name="prefetch", daemon=True).start()
     try:
         while not isinstance(result := _take(results, stop), _End):
             if isinstance(result, _Failure):
                 raise result.error
+            room.release()
             yield result
     finally:
         closed.set()
+        room.release()
 
 
 def _produce(
     items: Iterable[Result],
-    results: "queue.Queue[Result | _Failure[Result] | _End]",
+    results: "queue.SimpleQueue[Result | _Failure[Result] | _End]",
+    room: threading.Semaphore,
     closed: threading.Event,
 ) -> None:
-    """Put every item, then the end or an error; stop when nobody takes them any more."""
+    """Put every item, then the end or an error; stop when nobody takes them any more.
 
-    def put(result: Result | _Failure[Result] | _End) -> bool:
-        while not closed.is_set():
-            try:
-                results.put(result, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
-
+    Room is waited for before an item is made: what is being made counts as made ahead.
+    """
     try:
-        for item in items:
-            if not put(item):
+        iterator = iter(items)
+        while room.acquire() and not closed.is_set():
+            try:
+                item = next(iterator)
+            except StopIteration:
+                results.put(_End())
                 return
-        put(_End())
+            results.put(item)
+            del item  # it is the consumer's now
     except BaseException as error:  # noqa: BLE001  # handed over to whoever asks next
-        put(_Failure(error))
+        results.put(_Failure(error))
 
 
 def _take(
-    results: "queue.Queue[Result | _Failure[Result] | _End]", stop: threading.Event | None
+    results: "queue.SimpleQueue[Result | _Failure[Result] | _End]", stop: threading.Event | None
 ) -> Result | _Failure[Result] | _End:
     if stop is None:
         return results.get()

@@ -1,30 +1,34 @@
 """Rows of a window → padded arrays for the model, in either direction of translation.
 
-B rows of this rank, S source length, T target length.
+Batches are padded in groups: one pass of NumPy over some ten thousand ids costs as much as one
+over a single batch. R rows of this rank in a group, B in a batch; S source length, T target length.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from shards.manifest import Manifest
-from trainer.stream.order import Cursor, Rows
-from trainer.stream.window import Side, Window
+from shards.sample import Ids
+from trainer.stream.order import Cursor, Rows, WindowPlan, rank_rows
+from trainer.stream.window import Window
 
 Direction = Literal["ru-en", "en-ru", "both"]
 TokenIds = npt.NDArray[np.int64]
+PairIds = npt.NDArray[np.uint64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class Batch(NamedTuple):
     """What one rank sees of one global batch; the lengths S and T are equal on all ranks."""
 
     input_ids: TokenIds  # [B, S] <to_x> tags text <eos>, padded
     target_ids: TokenIds  # [B, T] <bos> text <eos>, padded
-    pair_ids: npt.NDArray[np.uint64]  # [B]
-    global_pair_ids: npt.NDArray[np.uint64]  # of all ranks
+    pair_ids: PairIds  # [B]
+    global_pair_ids: PairIds  # of all ranks
     global_target_tokens: int  # predicted by all ranks together: <eos> counts, <bos> does not
     cursor: Cursor  # where reading goes on once this batch is trained on
 
@@ -53,82 +57,184 @@ class Markers:
         )
 
 
-def is_reversed(
-    ids: npt.NDArray[np.uint64], direction: Direction, epoch: int
-) -> npt.NDArray[np.bool]:
+def is_reversed(ids: PairIds, direction: Direction, epoch: int) -> npt.NDArray[np.bool]:
     """Which samples go from tgt to src; with "both", each one does every other epoch."""
     if direction == "both":
         return np.asarray((ids ^ np.uint64(epoch)) & np.uint64(1), np.bool)
     return np.full(len(ids), direction == "en-ru")
 
 
-def model_lengths(
-    window: Window, markers: Markers, direction: Direction, epoch: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """How long each sample of a window is as input and as target of the model: [N], [N]."""
-    back = is_reversed(window.id, direction, epoch)
-    src, tgt, tags = window.src.length, window.tgt.length, markers.prefix
+def framed_lengths(
+    src_len: Rows, tgt_len: Rows, reverse: npt.NDArray[np.bool], prefix: int
+) -> tuple[Rows, Rows]:
+    """How long samples are as input and as target of the model, given their stored lengths."""
     # <to_x> tags text <eos>, where src holds its tags already; <bos> text <eos>
-    return np.where(back, tgt + tags, src) + 2, np.where(back, src - tags, tgt) + 2
+    inputs = np.where(reverse, tgt_len + prefix, src_len) + 2
+    return inputs, np.where(reverse, src_len - prefix, tgt_len) + 2
 
 
-def collate(
-    window: Window,
-    rows: Rows,
-    own: Rows,
-    *,
-    lengths: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
-    markers: Markers,
-    direction: Direction,
-    epoch: int,
-    cursor: Cursor,
-) -> Batch:
-    """Pad the rows `own` of a rank to the lengths of the whole global batch `rows`."""
-    input_length, target_length = lengths[0][rows], lengths[1][rows]
-    inputs = np.full((len(own), int(input_length.max())), markers.pad, np.int64)
-    targets = np.full((len(own), int(target_length.max())), markers.pad, np.int64)
-    back = is_reversed(window.id[own], direction, epoch)
-    for reverse in (False, True):
-        (chosen,) = np.nonzero(back == reverse)
-        if len(chosen):
-            _fill(inputs, targets, chosen, window, own[chosen], markers, reverse=reverse)
-    return Batch(
-        input_ids=inputs,
-        target_ids=targets,
-        pair_ids=window.id[own],
-        global_pair_ids=window.id[rows],
-        global_target_tokens=int((target_length - 1).sum()),
-        cursor=cursor,
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """Where each of the N samples of a window comes from, on one side of the model."""
+
+    start: Rows  # [N] where its first id would lie, if all of them stood before its text
+    length: Rows  # [N] of the whole sequence, <eos> included
+
+
+@dataclass(frozen=True, slots=True)
+class FramedWindow:
+    """A window as the model reads it in one epoch."""
+
+    window: Window
+    reverse: npt.NDArray[np.bool]  # [N]
+    inputs: Framing
+    targets: Framing
+    _runs: dict[int, npt.NDArray[np.void]] = field(default_factory=dict)
+
+    def runs(self, width: int) -> npt.NDArray[np.void]:
+        """Every run of `width` neighbouring ids as one element: NumPy copies it in one go."""
+        if width not in self._runs:
+            ids = self.window.ids
+            size, number = ids.itemsize, len(ids) - width + 1
+            self._runs[width] = np.ndarray(number, f"V{width * size}", ids, strides=(size,))
+        return self._runs[width]
+
+
+def frame_window(
+    window: Window, markers: Markers, direction: Direction, epoch: int
+) -> FramedWindow:
+    """Decide for each sample what is its input and what its target."""
+    reverse = is_reversed(window.id, direction, epoch)
+    src, tgt, prefix = window.src, window.tgt, markers.prefix
+    inputs, targets = framed_lengths(src.length, tgt.length, reverse, prefix)
+    # in place of <to_x> or <bos>, and of the tags, which stay in front of whatever is the input
+    return FramedWindow(
+        window,
+        reverse,
+        Framing(np.where(reverse, tgt.start - prefix, src.start) - 1, inputs),
+        Framing(np.where(reverse, src.start + prefix, tgt.start) - 1, targets),
     )
 
 
-def _fill(
-    inputs: TokenIds,
-    targets: TokenIds,
-    chosen: Rows,
-    window: Window,
-    rows: Rows,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchGroup:
+    """Consecutive batches, padded, in few arrays: what threads and processes hand over."""
+
+    inputs: Ids  # all batches one after the other, as small as ids are stored
+    targets: Ids
+    pair_ids: PairIds  # [R]
+    global_pair_ids: PairIds
+    rows: list[int]  # of each batch, of this rank
+    global_rows: list[int]
+    widths: list[tuple[int, int]]  # S and T of each batch
+    target_tokens: list[int]
+    cursors: list[Cursor]
+
+    def batches(self) -> Iterator[Batch]:
+        """The batches one by one: views of arrays that they share."""
+        inputs, targets = self.inputs.astype(np.int64), self.targets.astype(np.int64)
+        i = t = row = global_row = 0
+        for number, count in enumerate(self.rows):
+            source_width, target_width = self.widths[number]
+            i_end, t_end = i + count * source_width, t + count * target_width
+            row_end, global_end = row + count, global_row + self.global_rows[number]
+            yield Batch(
+                inputs[i:i_end].reshape(count, source_width),
+                targets[t:t_end].reshape(count, target_width),
+                self.pair_ids[row:row_end],
+                self.global_pair_ids[global_row:global_end],
+                self.target_tokens[number],
+                self.cursors[number],
+            )
+            i, t, row, global_row = i_end, t_end, row_end, global_end
+
+
+def collate(
+    framed: FramedWindow,
+    plan: WindowPlan,
+    first: int,
+    cursors: Sequence[Cursor],
     markers: Markers,
     *,
-    reverse: bool,
-) -> None:
-    inputs[chosen, 0] = markers.to_src if reverse else markers.to_tgt
-    targets[chosen, 0] = markers.bos
-    if reverse:
-        tags = window.src.start[rows][:, None] + np.arange(markers.prefix)
-        inputs[chosen, 1 : 1 + markers.prefix] = window.src.ids[tags]
-        _place(inputs, chosen, 1 + markers.prefix, window.tgt, rows, 0, markers.eos)
-        _place(targets, chosen, 1, window.src, rows, markers.prefix, markers.eos)
-    else:
-        _place(inputs, chosen, 1, window.src, rows, 0, markers.eos)
-        _place(targets, chosen, 1, window.tgt, rows, 0, markers.eos)
+    rank: int = 0,
+    world_size: int = 1,
+) -> BatchGroup:
+    """Pad a rank's rows of the batches first, first + 1, … to the widths of the global batches.
+
+    `cursors` holds the position behind each of them.
+    """
+    last = first + len(cursors)
+    rows = plan.rows[plan.span(first, last)]
+    bounds = np.concatenate([[0], plan.ends[first:last] - (plan.ends[first - 1] if first else 0)])
+    lengths = [side.length.take(rows) for side in (framed.inputs, framed.targets)]
+    widths = [np.maximum.reduceat(side, bounds[:-1]) for side in lengths]
+    tokens = np.add.reduceat(lengths[1] - 1, bounds[:-1])
+    own, counts = _own_rows(bounds, rank, world_size)
+    if world_size > 1:
+        lengths = [side.take(own) for side in lengths]
+    own = rows.take(own)
+    window, reverse = framed.window, framed.reverse[own]
+    to = np.where(reverse, markers.to_src, markers.to_tgt)
+    bos = np.full(len(own), markers.bos)
+    begins = [side.start.take(own) for side in (framed.inputs, framed.targets)]
+    padded_inputs, cells = _pad(framed, begins[0], lengths[0], counts, widths[0], to, markers)
+    padded_targets, _ = _pad(framed, begins[1], lengths[1], counts, widths[1], bos, markers)
+    if markers.prefix and reverse.any():
+        columns = np.arange(markers.prefix)
+        tags = window.ids[window.src.start[own[reverse]][:, None] + columns]
+        padded_inputs[cells[reverse][:, None] + 1 + columns] = tags
+    return BatchGroup(
+        inputs=padded_inputs,
+        targets=padded_targets,
+        pair_ids=window.id[own],
+        global_pair_ids=window.id[rows],
+        rows=counts.tolist(),
+        global_rows=np.diff(bounds).tolist(),
+        widths=list(zip(widths[0].tolist(), widths[1].tolist(), strict=True)),
+        target_tokens=tokens.tolist(),
+        cursors=list(cursors),
+    )
 
 
-def _place(
-    out: TokenIds, chosen: Rows, column: int, side: Side, rows: Rows, skip: int, eos: int
-) -> None:
-    """Write texts and their <eos> into some rows of a padded array, from a column on."""
-    ids, mask = side.gather(rows, skip)
-    part = out[chosen, column : column + ids.shape[1]]
-    out[chosen, column : column + ids.shape[1]] = np.where(mask, ids, part)
-    out[chosen, column + side.length[rows] - skip] = eos
+def _own_rows(bounds: Rows, rank: int, world_size: int) -> tuple[Rows, Rows]:
+    """Which rows of batches that lie one after the other are a rank's, and how many of each."""
+    if world_size == 1:
+        return np.arange(bounds[-1]), np.diff(bounds)
+    parts = [
+        rank_rows(np.arange(start, end), rank, world_size)
+        for start, end in itertools.pairwise(bounds.tolist())
+    ]
+    return np.concatenate(parts), np.array([len(part) for part in parts])
+
+
+def _pad(
+    framed: FramedWindow,
+    begins: Rows,
+    lengths: Rows,
+    counts: Rows,
+    widths: Rows,
+    first: Rows,
+    markers: Markers,
+) -> tuple[Ids, Rows]:
+    """The rows of some batches at their widths, one after the other, and where each row begins.
+
+    Text is copied as if it were as wide as its batch; what that brings in behind the <eos> is
+    then overwritten, which is little, since batches hold rows of like lengths.
+    """
+    ends = np.cumsum(counts).tolist()
+    dtype = framed.window.ids.dtype
+    padded = np.concatenate(
+        [
+            framed.runs(width)[begins[end - count : end]].view(dtype)
+            for count, width, end in zip(counts.tolist(), widths.tolist(), ends, strict=True)
+        ]
+    )
+    row_widths = np.repeat(widths, counts)
+    cells = np.cumsum(row_widths) - row_widths
+    spare = row_widths - lengths
+    pads = np.repeat(cells + lengths - (np.cumsum(spare) - spare), spare)
+    pads += np.arange(len(pads))
+    padded[pads] = markers.pad
+    padded[cells] = first
+    padded[cells + lengths - 1] = markers.eos
+    return padded, cells

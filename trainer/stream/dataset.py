@@ -1,34 +1,42 @@
 """A data set version and a cursor → an endless, exact stream of batches (an IterableDataset)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Final
 
-import torch
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset
 
 from shards.block import Block
-from shards.cli.child import follow_parent
 from shards.dataset import Dataset
-from shards.errors import PrometheusError
 from shards.manifest import BlobInfo, ShardInfo, Split
-from shards.reader import read_shard
+from shards.reader import decode_shard
+from shards.sample import combine_digests
 from trainer.errors import TrainingError
 from trainer.stream.background import prefetch
-from trainer.stream.batching import Batch, Direction, Markers, collate, model_lengths
+from trainer.stream.batching import (
+    Batch,
+    BatchGroup,
+    Direction,
+    FramedWindow,
+    Markers,
+    collate,
+    frame_window,
+)
 from trainer.stream.cache import BlobCache
 from trainer.stream.order import (
     BatchBudget,
     Cursor,
-    Rows,
+    WindowPlan,
     plan_window,
-    rank_rows,
     shard_order,
     window_bounds,
 )
+from trainer.stream.proof import Promise, Tally
+from trainer.stream.selection import Selection, ShardPart
 from trainer.stream.window import Window, load_window
 
-_BATCHES_AHEAD = 4
+_GROUPS_AHEAD: Final = 4
+_GROUP_CELLS: Final = 1 << 17
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +45,21 @@ class StreamConfig:
 
     budget: BatchBudget
     seed: int = 0
-    window_shards: int = 8
+    window_shards: int = 4
     split: Split = "train"
     direction: Direction = "ru-en"
     epochs: int | None = None  # None: without end
     rank: int = 0
     world_size: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedWindow:
+    """A window with its batches, to be read from the cursor on."""
+
+    cursor: Cursor
+    framed: FramedWindow
+    plan: WindowPlan
 
 
 class BatchStream(IterableDataset[Batch]):
@@ -58,156 +75,130 @@ class BatchStream(IterableDataset[Batch]):
         *,
         cursor: Cursor | None = None,
         cache: BlobCache | None = None,
+        selection: Selection | None = None,
     ) -> None:
-        if not dataset.manifest.splits[config.split].samples:
+        shards = dataset.manifest.splits[config.split].shards
+        self.parts = selection.parts if selection else tuple(map(ShardPart.whole, shards))
+        if not self.parts:
+            left = "left after the filters" if selection else f"in split {config.split!r}"
+            remedy = "ask for less" if selection else "build it with another --val-fraction"
             raise TrainingError(
-                f"{dataset.ref.url} has no samples in split {config.split!r}; there is nothing "
-                "to read; build it with another --val-fraction"
+                f"{dataset.ref.url} has no samples {left}; there is nothing to read; {remedy}"
             )
         self.dataset = dataset
         self.config = config
         self.cursor = cursor or Cursor()
         self.cache = cache
+        self._selector = selection.selector if selection else None
         self._markers = Markers.of(dataset.manifest)
+        self._bounds = window_bounds(len(self.parts), config.window_shards)
 
     def __iter__(self) -> Iterator[Batch]:
-        return prefetch(self.batches(), depth=_BATCHES_AHEAD)
+        for group in prefetch(self._groups(), depth=_GROUPS_AHEAD):
+            yield from group.batches()
 
-    def batches(self, worker: int = 0, num_workers: int = 1) -> Iterator[Batch]:
-        """Every `num_workers`-th batch, from the cursor on, made when it is asked for."""
-        position = 0
-        for cursor, window in prefetch(self._windows(), depth=1):
-            lengths = model_lengths(window, self._markers, self.config.direction, cursor.epoch)
+    def _groups(self) -> Iterator[BatchGroup]:
+        for planned in prefetch(self.planned_windows(), depth=1):
+            yield from self._pad(planned)
+            del planned  # the next window may take its place in memory
+
+    def windows(self, worker: int, num_workers: int) -> Iterator[list[BatchGroup]]:
+        """Every `num_workers`-th window from the cursor on, all of its batches padded."""
+        for planned in self.planned_windows(worker, num_workers):
+            yield list(self._pad(planned))
+
+    def planned_windows(self, worker: int = 0, num_workers: int = 1) -> Iterator[PlannedWindow]:
+        """Each window from the cursor on, with its batches; the first may begin in the middle.
+
+        Raises:
+            TrainingError: when the cursor is not a position of this stream.
+        """
+        for number, cursor in enumerate(self._positions()):
+            if number % num_workers != worker:
+                continue
+            window = self._load(cursor)
+            framed = frame_window(window, self._markers, self.config.direction, cursor.epoch)
             plan = plan_window(
-                *lengths,
+                framed.inputs.length,
+                framed.targets.length,
                 self.config.budget,
                 seed=self.config.seed,
                 epoch=cursor.epoch,
                 window=cursor.window,
             )
-            if cursor.batch > len(plan):
+            if cursor.batch >= len(plan):
                 raise TrainingError(
-                    f"position {cursor} is beyond the {len(plan)} batches of its window: it "
-                    "belongs to other data or another batch size; resume with those of the run"
+                    f"position {tuple(cursor)} is beyond the {len(plan)} batches of its window: "
+                    "it belongs to other data or another batch size; resume with those of the run"
                 )
-            for batch in range(cursor.batch, len(plan)):
-                if position % num_workers == worker:
-                    yield self._collate(window, lengths, plan, replace(cursor, batch=batch))
-                position += 1
+            yield PlannedWindow(cursor, framed, plan)
 
-    def _collate(
-        self, window: Window, lengths: tuple[Rows, Rows], plan: list[Rows], at: Cursor
-    ) -> Batch:
-        rows = plan[at.batch]
-        return collate(
-            window,
-            rows,
-            rank_rows(rows, self.config.rank, self.config.world_size),
-            lengths=lengths,
-            markers=self._markers,
-            direction=self.config.direction,
-            cursor=self._next(at, len(plan)),
-            epoch=at.epoch,
-        )
+    def _positions(self) -> Iterator[Cursor]:
+        """The cursor, and the beginnings of the windows behind it."""
+        at = self.cursor
+        if at.window >= len(self._bounds):
+            raise TrainingError(
+                f"position {tuple(at)} is beyond the {len(self._bounds)} windows of an epoch: it "
+                "belongs to other data or another --window-shards; resume with those of the run"
+            )
+        while self.config.epochs is None or at.epoch < self.config.epochs:
+            yield at
+            at = self._next_window(at)
 
-    def _next(self, at: Cursor, num_batches: int) -> Cursor:
-        """The position behind a batch."""
-        if at.batch + 1 < num_batches:
-            return replace(at, batch=at.batch + 1)
-        if at.window + 1 < len(self._bounds()):
+    def _next_window(self, at: Cursor) -> Cursor:
+        if at.window + 1 < len(self._bounds):
             return Cursor(at.epoch, at.window + 1, 0)
         return Cursor(at.epoch + 1, 0, 0)
 
-    def _bounds(self) -> list[tuple[int, int]]:
-        shards = self.dataset.manifest.splits[self.config.split].shards
-        return window_bounds(len(shards), self.config.window_shards)
+    def _parts_of(self, epoch: int, window: int | None = None) -> list[ShardPart]:
+        order = shard_order(len(self.parts), self.config.seed, epoch)
+        start, end = (0, len(self.parts)) if window is None else self._bounds[window]
+        return [self.parts[number] for number in order[start:end]]
 
-    def _windows(self) -> Iterator[tuple[Cursor, Window]]:
-        shards = self.dataset.manifest.splits[self.config.split].shards
-        bounds = self._bounds()
-        at = self.cursor
-        if at.window >= len(bounds):
-            raise TrainingError(
-                f"position {at} is beyond the {len(bounds)} windows of an epoch: it belongs to "
-                "other data or another --window-shards; resume with those of the run"
+    def _load(self, at: Cursor) -> Window:
+        parts = self._parts_of(at.epoch, at.window)
+        window = load_window(self.read_shard, [part.info for part in parts])
+        return self._selector.select(window) if self._selector else window
+
+    def promise(self, epoch: int, window: int | None = None) -> Promise:
+        """What an epoch, or one window of it, has to hold according to the manifest."""
+        parts = self._parts_of(epoch, window)
+        subject = f"epoch {epoch} of {self.dataset.ref.url}"
+        if window is not None:
+            names = ", ".join(part.info.sha256[:12] for part in parts)
+            subject = f"window {window} (shards {names}) of {subject}"
+        digest = combine_digests([part.digest for part in parts])
+        return Promise(subject, Tally(sum(part.samples for part in parts), digest))
+
+    def _pad(self, planned: PlannedWindow) -> Iterator[BatchGroup]:
+        """The batches of a window from its cursor on, some at a time."""
+        at, plan = planned.cursor, planned.plan
+        size = _group_size(planned)
+        for first in range(at.batch, len(plan), size):
+            last = min(first + size, len(plan))
+            behind = [at._replace(batch=batch) for batch in range(first + 1, last + 1)]
+            if last == len(plan):
+                behind[-1] = self._next_window(at)
+            yield collate(
+                planned.framed,
+                plan,
+                first,
+                behind,
+                self._markers,
+                rank=self.config.rank,
+                world_size=self.config.world_size,
             )
-        while self.config.epochs is None or at.epoch < self.config.epochs:
-            order = shard_order(len(shards), self.config.seed, at.epoch)
-            for number in range(at.window, len(bounds)):
-                start, end = bounds[number]
-                window = load_window(self._read_shard, [shards[i] for i in order[start:end]])
-                yield replace(at, window=number), window
-                at = Cursor(at.epoch, number + 1, 0)
-            at = Cursor(at.epoch + 1, 0, 0)
 
-    def _read_shard(self, info: ShardInfo) -> list[Block]:
-        return read_shard(self.read_blob(info), info)
+    def read_shard(self, info: ShardInfo) -> list[Block]:
+        """The blocks of a shard, verified."""
+        return decode_shard(self.read_blob(info), info)
 
     def read_blob(self, info: BlobInfo) -> bytes:
         """A blob of the data set, by way of the cache if there is one."""
         return self.cache.read(info) if self.cache else self.dataset.read_blob(info)
 
 
-class _WorkerPart(IterableDataset[Batch | PrometheusError]):
-    """What one loader worker makes of a stream: every n-th batch, and an error as an item.
-
-    DataLoader turns an error raised in a worker into a traceback for the user to read.
-    """
-
-    def __init__(self, stream: BatchStream) -> None:
-        self._stream = stream
-
-    def __iter__(self) -> Iterator[Batch | PrometheusError]:
-        worker = get_worker_info()
-        assert worker is not None, "only loader workers read a part"
-        part = self._stream.batches(worker.id, worker.num_workers)
-        try:
-            yield from prefetch(part, depth=_BATCHES_AHEAD)
-        except PrometheusError as error:
-            yield error
-
-
-def _as_is(item: Any) -> Any:
-    """Batches stay numpy on their way between processes: a tensor would cost a file each."""
-    return item
-
-
-def read_batches(stream: BatchStream, num_workers: int = 0) -> Iterator[Batch]:
-    """The batches of a stream in their order, made by threads here or by loader workers.
-
-    Raises:
-        ShardError, TrainingError: where the batch that cannot be had is asked for.
-    """
-    if not num_workers:
-        yield from stream
-        return
-    loader: DataLoader[Batch | PrometheusError] = DataLoader(
-        _WorkerPart(stream),
-        batch_size=None,
-        collate_fn=_as_is,
-        num_workers=num_workers,
-        worker_init_fn=follow_parent,
-        # its own: an iterator draws a seed from it, which must not shift the run's dropout
-        generator=torch.Generator(),
-        multiprocessing_context="spawn",
-    )
-    for item in loader:
-        if isinstance(item, PrometheusError):
-            raise item
-        yield item
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceBatch:
-    """The part of a batch that the model takes, on its device."""
-
-    input_ids: torch.Tensor  # [B, S] int64
-    target_ids: torch.Tensor  # [B, T] int64
-
-
-def to_device(batch: Batch, device: torch.device) -> DeviceBatch:
-    """Copy a batch to a device; to CUDA from pinned memory, without waiting for it."""
-    tensors = [torch.from_numpy(array) for array in (batch.input_ids, batch.target_ids)]
-    if device.type == "cuda":
-        tensors = [tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors]
-    return DeviceBatch(*tensors)
+def _group_size(planned: PlannedWindow) -> int:
+    """How many batches of a window are padded at once; a function of the window alone."""
+    ids = int(planned.framed.inputs.length.sum() + planned.framed.targets.length.sum())
+    return max(1, _GROUP_CELLS * len(planned.plan) // ids)

@@ -6,7 +6,7 @@ no library's sampling routine can change the order under a running experiment.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,13 @@ import numpy.typing as npt
 Rows = npt.NDArray[np.int64]
 Lengths = npt.NDArray[np.integer]
 
+ORDER_VERSION: Final = 2
+"""Changes when the same seed, data and settings give other batches than before."""
+
 _SHARDS: Final = 2**32 - 1  # the key of the shard permutation, beyond any window
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Cursor:
+class Cursor(NamedTuple):
     """A read position: the next batch to come is `batch` of `window` of `epoch`."""
 
     epoch: int = 0
@@ -60,9 +62,37 @@ def shard_order(num_shards: int, seed: int, epoch: int) -> Rows:
 
 
 def window_bounds(num_shards: int, window_shards: int) -> list[tuple[int, int]]:
-    """Half-open ranges of consecutive permuted shards that are shuffled together."""
-    starts = range(0, num_shards, window_shards)
-    return [(start, min(start + window_shards, num_shards)) for start in starts]
+    """Half-open ranges of consecutive permuted shards that are shuffled together.
+
+    The first windows of an epoch hold 1, 2, 4, … shards, up to `window_shards`: the first batch
+    need not wait for a large one.
+    """
+    bounds: list[tuple[int, int]] = []
+    start, size = 0, 1
+    while start < num_shards:
+        end = min(start + min(size, window_shards), num_shards)
+        bounds.append((start, end))
+        start, size = end, 2 * size
+    return bounds
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPlan:
+    """The batches of a window, in the order in which they are trained on."""
+
+    rows: Rows  # [N] row numbers of one batch after the other
+    ends: Rows  # [number of batches] where each batch ends in `rows`
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def span(self, first: int, last: int) -> slice:
+        """Where the batches first, …, last - 1 lie in `rows`."""
+        return slice(int(self.ends[first - 1]) if first else 0, int(self.ends[last - 1]))
+
+    def batch(self, number: int) -> Rows:
+        """The rows of one batch."""
+        return self.rows[self.span(number, number + 1)]
 
 
 def plan_window(
@@ -73,43 +103,91 @@ def plan_window(
     seed: int,
     epoch: int,
     window: int,
-) -> list[Rows]:
+) -> WindowPlan:
     """Cut the samples of a window into global batches of like lengths, in random order.
 
-    Samples are shuffled, sorted by lengths (which keeps the shuffle among equals), cut by budget,
-    and the batches are shuffled. Returns the row numbers of each batch; every row occurs once.
+    Samples are sorted by length, at random among equals, cut by budget, and the batches are
+    shuffled. Every row occurs once.
     """
     words = _words(seed, epoch, window)
-    shuffled = _permute(words, len(input_len))
-    inputs, targets = (lengths[shuffled].astype(np.int64) for lengths in (input_len, target_len))
+    keys = _length_keys(input_len, target_len)
+    order = _sort_at_random(keys, words.random_raw(len(keys)))
+    ends = _cut(input_len[order], target_len[order], budget)
+    starts = np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)]
+    shuffled = _permute(words, len(ends))
+    sizes = (ends - starts)[shuffled]
+    new_ends = np.cumsum(sizes)
+    rows = order[np.repeat(starts[shuffled] - (new_ends - sizes), sizes) + np.arange(len(order))]
+    return WindowPlan(rows, new_ends)
+
+
+def batch_shapes(
+    input_len: Lengths, target_len: Lengths, budget: BatchBudget
+) -> tuple[Rows, Rows, Rows]:
+    """Rows, input width and target width of each batch of a window, without its permutation.
+
+    They depend on the lengths alone, whatever the seed, the epoch, and which sample has which.
+    """
+    order = np.argsort(_length_keys(input_len, target_len), kind="stable")
+    inputs, targets = input_len[order], target_len[order]
+    ends = _cut(inputs, targets, budget)
+    starts = np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)]
+    return ends - starts, _widths(inputs, starts), _widths(targets, starts)
+
+
+def _widths(lengths: Lengths, starts: Rows) -> Rows:
+    if not len(starts):
+        return starts
+    return np.maximum.reduceat(lengths, starts).astype(np.int64)
+
+
+def _length_keys(input_len: Lengths, target_len: Lengths) -> npt.NDArray[np.uint64]:
+    """One number for each sample, by which samples of like lengths become neighbours."""
+    inputs, targets = input_len.astype(np.uint64), target_len.astype(np.uint64)
+    highest = targets.max(initial=np.uint64(0))
     # targets run up and down in turns: neighbours across a step of inputs are alike as well
-    turn = np.where(inputs % 2 == 0, targets, -targets)
-    order = np.lexsort((turn, inputs))
-    ordered = shuffled[order]
-    ends = _cut(inputs[order], targets[order], budget)
-    starts = [0, *ends[:-1]]
-    batches = [ordered[start:end] for start, end in zip(starts, ends, strict=True)]
-    return [batches[number] for number in _permute(words, len(batches))]
+    turn = np.where(inputs % np.uint64(2) == 0, targets, highest - targets)
+    keys: npt.NDArray[np.uint64] = inputs * (highest + np.uint64(1)) + turn
+    return keys
 
 
-def _cut(inputs: Rows, targets: Rows, budget: BatchBudget) -> list[int]:
+def _sort_at_random(keys: npt.NDArray[np.uint64], words: npt.NDArray[np.uint64]) -> Rows:
+    """Row numbers in the order of the keys; rows of equal keys come in the order of the words.
+
+    Key, word and row are packed into 64 distinct bits each: then any sorting routine gives the
+    same result, and the fastest one may be used.
+    """
+    size = np.uint64(len(keys))
+    row_bits = int(size).bit_length()
+    key_bits = int(keys.max(initial=np.uint64(0))).bit_length()
+    word_bits = 64 - key_bits - row_bits
+    assert word_bits > 0, "a window of less than 2**28 samples leaves room for random bits"
+    packed = keys << np.uint64(64 - key_bits) if key_bits else np.zeros(len(keys), np.uint64)
+    packed |= words >> np.uint64(64 - word_bits) << np.uint64(row_bits)
+    packed |= np.arange(size, dtype=np.uint64)
+    packed.sort()
+    return (packed & np.uint64((1 << row_bits) - 1)).astype(np.int64)
+
+
+def _cut(inputs: Lengths, targets: Lengths, budget: BatchBudget) -> Rows:
     """Where each batch ends."""
     size = len(inputs)
     if budget.sequences is not None:
-        return [*range(budget.sequences, size, budget.sequences), size]
+        ends = np.arange(budget.sequences, size + budget.sequences, budget.sequences)
+        return np.minimum(ends, size)
     assert budget.tokens is not None, "a budget has sequences or tokens"
-    ends: list[int] = []
+    found: list[int] = []
     start = 0
     while start < size:
         # at most this many fit, since every row is padded to the longest
-        most = max(1, budget.tokens // int(inputs[start] + targets[start]))
+        most = max(1, budget.tokens // (int(inputs[start]) + int(targets[start])))
         rows = slice(start, start + most)
         width = np.maximum.accumulate(inputs[rows]) + np.maximum.accumulate(targets[rows])
         fits = np.arange(1, len(width) + 1) * width <= budget.tokens
         count = len(fits) if fits.all() else max(1, int(np.argmin(fits)))
         start += count
-        ends.append(start)
-    return ends
+        found.append(start)
+    return np.array(found, np.int64)
 
 
 def rank_rows(rows: Rows, rank: int, world_size: int) -> Rows:

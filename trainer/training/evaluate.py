@@ -2,11 +2,14 @@
 
 import itertools
 import math
+from collections.abc import Iterator
 
 import torch
 
 from trainer.model.decode import DecodeSettings, decode
-from trainer.stream.dataset import StreamConfig, to_device
+from trainer.stream.batching import Batch
+from trainer.stream.dataset import StreamConfig
+from trainer.stream.loader import to_device
 from trainer.training.setup import Run
 
 
@@ -21,6 +24,13 @@ def _val_config(run: Run) -> StreamConfig:
     )
 
 
+def _val_batches(run: Run) -> Iterator[Batch]:
+    """The batches of the val splits of all data sets, one after the other."""
+    for source in run.sources:
+        if source.samples("val"):
+            yield from source.stream(_val_config(run))
+
+
 @torch.inference_mode()
 def evaluate(run: Run) -> dict[str, float]:
     """Mean loss in nats a token, without smoothing, over the first `eval_batches` of val."""
@@ -28,7 +38,7 @@ def evaluate(run: Run) -> dict[str, float]:
     loss_sum = torch.zeros((), device=run.device)
     correct = torch.zeros((), device=run.device, dtype=torch.int64)
     tokens = 0
-    batches = itertools.islice(run.stream(_val_config(run)), run.settings.eval_batches or None)
+    batches = itertools.islice(_val_batches(run), run.settings.eval_batches or None)
     for batch in batches:
         data = to_device(batch, run.device)
         with run.autocast():
@@ -50,7 +60,7 @@ def evaluate(run: Run) -> dict[str, float]:
 
 def sample_texts(run: Run) -> list[dict[str, str]]:
     """Greedy translations of the first sentences of val: source, reference, output."""
-    batch = next(iter(run.stream(_val_config(run))))
+    batch = next(_val_batches(run))
     rows = min(run.settings.num_samples, len(batch.pair_ids))
     data = to_device(batch, run.device)
     with run.autocast():

@@ -16,7 +16,9 @@ from shards.errors import PrometheusError
 from trainer.errors import TrainingError
 from trainer.stream.background import prefetch
 from trainer.stream.batching import Batch
-from trainer.stream.dataset import StreamConfig, read_batches, to_device
+from trainer.stream.dataset import StreamConfig
+from trainer.stream.loader import to_device
+from trainer.stream.mix import advance, read_mixture
 from trainer.training.checkpoint import prune_checkpoints, save_checkpoint
 from trainer.training.evaluate import evaluate, sample_texts
 from trainer.training.metrics import RunLog, peak_memory_bytes
@@ -77,27 +79,34 @@ def train(run: Run, log: RunLog, stop: threading.Event, observer: Observer) -> O
         ShardError: when data cannot be had; the steps made until then are saved first.
     """
     settings, state = run.settings, run.state
-    stream = run.stream(stream_config(run), state.cursor)
+    streams = [
+        source.stream(stream_config(run), progress.cursor)
+        for source, progress in zip(run.sources, state.progress, strict=True)
+    ]
+    weights = [source.weight for source in run.sources]
+    mixture = read_mixture(streams, weights, state.progress, settings.num_workers)
     # ahead in a thread of its own, so that a signal is heard while a dead server is waited for
-    batches = prefetch(read_batches(stream, settings.num_workers), depth=1, stop=stop)
+    batches = prefetch(mixture, depth=2, stop=stop)
     interval = Interval()
     saved_step = state.step
     run.model.train()
     while state.step < settings.max_steps and not _out_of_patience(run):
         asked = time.perf_counter()
         try:
-            batch = next(batches, None)
+            item = next(batches, None)
         except PrometheusError:
             if saved_step != state.step:
                 save(run, log)  # data that cannot be had costs no step that was made
             raise
-        if batch is None:
+        if item is None:
             break
+        number, batch = item
         interval.wait_s += time.perf_counter() - asked
         train_step(run, batch, interval)
+        progress = advance(state.progress[number], batch, streams[number])
         state.step += 1
-        state.cursor = batch.cursor
-        log.batch(state.step, batch)
+        state.progress[number] = progress
+        log.batch(state.step, batch, number)
         if state.step % settings.log_every == 0 or state.step == settings.max_steps:
             values = interval_metrics(run, interval)
             log.event("train", state.step, values)
@@ -185,7 +194,7 @@ def interval_metrics(run: Run, interval: Interval) -> dict[str, Any]:
     # With a loss scale, a step that overflows is skipped and the scale lowered: no harm is done.
     if not usable.all() and (not run.scaler.is_enabled() or not usable.any()):
         raise _no_number(run, "the loss or its gradient")
-    cursor = run.state.cursor
+    cursor = run.state.progress[0].cursor
     return {
         "loss": losses[usable].mean().item(),
         "learning_rate": run.optimizer.param_groups[0]["lr"],
@@ -200,6 +209,7 @@ def interval_metrics(run: Run, interval: Interval) -> dict[str, Any]:
         "epoch": cursor.epoch,
         "window": cursor.window,
         "batch": cursor.batch,
+        "epochs": [part.cursor.epoch for part in run.state.progress],
     }
 
 
@@ -218,7 +228,7 @@ def _evaluate_and_sample(run: Run, log: RunLog, observer: Observer) -> bool:
     """Whether this step's evaluation is the best so far."""
     settings, state = run.settings, run.state
     last = state.step == settings.max_steps
-    if not run.dataset.manifest.splits["val"].samples:
+    if not any(source.samples("val") for source in run.sources):
         return False
     if settings.num_samples and (last or _due(state.step, settings.sample_every)):
         rows = sample_texts(run)

@@ -43,13 +43,11 @@ class RunLog:
             lines = [f"{row['source']}  \n→ {row['output']}" for row in rows]
             self._board.add_text("sample", "\n\n".join(lines), step)
 
-    def batch(self, step: int, batch: Batch) -> None:
-        """One line of the ledger: the pairs of a step, and where reading goes on."""
-        cursor = batch.cursor
+    def batch(self, step: int, batch: Batch, source: int = 0) -> None:
+        """One line of the ledger: the pairs of a step, and where reading of their data goes on."""
         digest = ids_digest(batch.global_pair_ids)
-        position = [cursor.epoch, cursor.window, cursor.batch]
         record = {"step": step, "pairs": len(batch.global_pair_ids), "ids": digest}
-        _append(self._ledger, {**record, "next": position})
+        _append(self._ledger, {**record, "data": source, "next": list(batch.cursor)})
 
     def close(self) -> None:
         """Flush and close every file."""

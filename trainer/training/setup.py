@@ -1,8 +1,8 @@
 """Settings and, on a resume, a checkpoint → everything a run needs, on its device."""
 
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +10,19 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from shards.dataset import Dataset, make_store, open_dataset, parse_dataset_url
-from shards.http import RetryPolicy
+from shards.cli.console import Report, silent
+from shards.manifest import Manifest
 from trainer.config import TRAJECTORY, TrainSettings
 from trainer.errors import CheckpointError, TrainingError
 from trainer.model.transformer import ModelConfig, Seq2SeqTransformer
-from trainer.stream.cache import BlobCache
-from trainer.stream.dataset import BatchStream, StreamConfig
-from trainer.stream.order import Cursor
+from trainer.stream.order import ORDER_VERSION
+from trainer.stream.proof import Progress
 from trainer.text import TextCodec
 from trainer.training.checkpoint import Checkpoint
+from trainer.training.data import Source, filter_digest, open_sources
 from trainer.training.optim import make_optimizer
 
 _MIN_POSITIONS = 1024
-_MANY = 1_000_000
 
 
 @dataclass(slots=True)
@@ -31,7 +30,7 @@ class TrainState:
     """All that changes as training goes on, besides the tensors."""
 
     step: int = 0
-    cursor: Cursor = field(default_factory=Cursor)
+    progress: list[Progress] = field(default_factory=list)  # of each data set
     best_loss: float | None = None
     best_step: int | None = None
     evaluations_since_best: int = 0
@@ -45,8 +44,7 @@ class Run:
     settings: TrainSettings
     device: torch.device
     amp_dtype: torch.dtype | None
-    dataset: Dataset
-    cache: BlobCache | None
+    sources: tuple[Source, ...]
     tokenizer_model: bytes
     codec: TextCodec
     model: Seq2SeqTransformer
@@ -66,8 +64,10 @@ class Run:
             enabled=self.amp_dtype is not None,
         )
 
-    def stream(self, config: StreamConfig, cursor: Cursor | None = None) -> BatchStream:
-        return BatchStream(self.dataset, config, cursor=cursor, cache=self.cache)
+    @property
+    def manifest(self) -> Manifest:
+        """Of the first data set; tokenizer and tags are those of all."""
+        return self.sources[0].dataset.manifest
 
 
 def choose_device(name: str) -> torch.device:
@@ -106,7 +106,9 @@ def choose_amp(name: str, device: torch.device) -> torch.dtype | None:
     return {"fp16": torch.float16, "bf16": torch.bfloat16, "off": None}[name]
 
 
-def set_up(settings: TrainSettings, checkpoint: Checkpoint | None = None) -> Run:
+def set_up(
+    settings: TrainSettings, checkpoint: Checkpoint | None = None, report: Report = silent
+) -> Run:
     """Open the data, seed, and build the model, or restore all of it from a checkpoint.
 
     Raises:
@@ -115,23 +117,24 @@ def set_up(settings: TrainSettings, checkpoint: Checkpoint | None = None) -> Run
     device = choose_device(settings.device)
     if settings.cpu_threads:
         torch.set_num_threads(settings.cpu_threads)
-    # opened with little patience, so that a wrong URL is told soon; then read with much
-    dataset = _open_data(settings, checkpoint)
-    patient = RetryPolicy(attempts=_MANY, deadline_s=settings.data_timeout_s)
-    dataset = replace(dataset, store=make_store(dataset.ref, patient))
-    cache = _make_cache(settings, dataset)
+    sources = open_sources(settings, checkpoint, report)
+    if not any(source.samples("train") for source in sources):
+        raise TrainingError(
+            f"{settings.data} has no samples to train on once the filters are applied; nothing was "
+            "started; ask for less"
+        )
+    dataset, cache = sources[0].dataset, sources[0].cache
     info = dataset.manifest.tokenizer
     tokenizer_model = cache.read(info) if cache else dataset.read_blob(info)
     random.seed(settings.seed)
     torch.manual_seed(settings.seed)
-    model = Seq2SeqTransformer(_model_config(settings, dataset, device)).to(device)
+    model = Seq2SeqTransformer(_model_config(settings, sources, device)).to(device)
     amp_dtype = choose_amp(settings.amp, device)
     run = Run(
         settings=settings,
         device=device,
         amp_dtype=amp_dtype,
-        dataset=dataset,
-        cache=cache,
+        sources=sources,
         tokenizer_model=tokenizer_model,
         codec=TextCodec.of(tokenizer_model, TextCodec.describe(dataset.manifest)),
         model=model,
@@ -139,47 +142,21 @@ def set_up(settings: TrainSettings, checkpoint: Checkpoint | None = None) -> Run
             model, weight_decay=settings.weight_decay, learning_rate=settings.learning_rate
         ),
         scaler=torch.amp.GradScaler(device.type, enabled=amp_dtype == torch.float16),
-        state=TrainState(),
+        state=TrainState(progress=[Progress() for _ in sources]),
     )
     if checkpoint is not None:
         _restore(run, checkpoint)
     return run
 
 
-def _open_data(settings: TrainSettings, checkpoint: Checkpoint | None) -> Dataset:
-    if checkpoint is None:
-        return open_dataset(settings.data)
-    told = checkpoint.state["data"]
-    ref = parse_dataset_url(settings.data)
-    if ref.version not in (None, told["version"]):
-        raise CheckpointError(
-            f"checkpoint {checkpoint.folder} was trained on version {told['version'][:12]}, --data "
-            f"names {ref.version[:12] if ref.version else ''}; the steps would not go on where "
-            "they stopped; name the data set without a version, or start a new run"
-        )
-    dataset = open_dataset(ref.pinned(told["version"]).url)
-    if dataset.manifest.tokenizer.sha256 != told["tokenizer_sha256"]:
-        raise CheckpointError(
-            f"checkpoint {checkpoint.folder} was trained with tokenizer "
-            f"{told['tokenizer_sha256'][:12]}, the data has "
-            f"{dataset.manifest.tokenizer.sha256[:12]}; its ids mean other text; resume with the "
-            "data of the run"
-        )
-    return dataset
-
-
-def _make_cache(settings: TrainSettings, dataset: Dataset) -> BlobCache | None:
-    """A local folder needs no copy of itself."""
-    if not settings.cache_bytes or not dataset.ref.is_http:
-        return None
-    folder = settings.cache_dir.expanduser() / "blobs"
-    return BlobCache(folder, settings.cache_bytes, dataset.read_blob)
-
-
-def _model_config(settings: TrainSettings, dataset: Dataset, device: torch.device) -> ModelConfig:
-    manifest = dataset.manifest
+def _model_config(
+    settings: TrainSettings, sources: Sequence[Source], device: torch.device
+) -> ModelConfig:
+    manifest = sources[0].dataset.manifest
     longest = max(
-        max(len(split.src_lengths), len(split.tgt_lengths)) for split in manifest.splits.values()
+        max(len(split.src_lengths), len(split.tgt_lengths))
+        for source in sources
+        for split in source.dataset.manifest.splits.values()
     )
     checkpointing = settings.grad_checkpointing
     return ModelConfig(
@@ -222,19 +199,17 @@ def capture(run: Run) -> tuple[dict[str, bytes], dict[str, Any]]:
     }
     return files, {
         "step": state.step,
-        "cursor": [state.cursor.epoch, state.cursor.window, state.cursor.batch],
+        "order": ORDER_VERSION,
+        "progress": [part.dump() for part in state.progress],
+        "filter": filter_digest(run.settings.pair_filter),
         "best_loss": state.best_loss,
         "best_step": state.best_step,
         "evaluations_since_best": state.evaluations_since_best,
         "tokens": state.tokens,
         "scaler": run.scaler.state_dict(),
         "model": model_description(run.model.config),
-        "text": TextCodec.describe(run.dataset.manifest),
-        "data": {
-            "url": run.settings.data,
-            "version": run.dataset.version,
-            "tokenizer_sha256": run.dataset.manifest.tokenizer.sha256,
-        },
+        "text": TextCodec.describe(run.manifest),
+        "data": [source.describe() for source in run.sources],
         "settings": run.settings.model_dump(mode="json"),
     }
 
@@ -250,6 +225,8 @@ def _restore(run: Run, checkpoint: Checkpoint) -> None:
         for name in TRAJECTORY
         if told["settings"][name] != run.settings.model_dump(mode="json")[name]
     ]
+    if told["filter"] != filter_digest(run.settings.pair_filter):
+        changed.append("skip_ids")  # the same name, but other ids in it
     if changed:
         raise CheckpointError(
             f"checkpoint {checkpoint.folder} was trained with "
@@ -275,7 +252,7 @@ def _restore(run: Run, checkpoint: Checkpoint) -> None:
         torch.cuda.set_rng_state(training["rng.cuda"], run.device)
     run.state = TrainState(
         step=told["step"],
-        cursor=Cursor(*told["cursor"]),
+        progress=[Progress.load(part) for part in told["progress"]],
         best_loss=told["best_loss"],
         best_step=told["best_step"],
         evaluations_since_best=told["evaluations_since_best"],

@@ -13,7 +13,8 @@ from shards.errors import CorruptBlobError
 from shards.manifest import BlobInfo
 from trainer.errors import TrainingError
 from trainer.stream.batching import Batch, Direction
-from trainer.stream.dataset import BatchStream, StreamConfig, read_batches
+from trainer.stream.dataset import BatchStream, StreamConfig
+from trainer.stream.loader import read_batches
 from trainer.stream.order import BatchBudget, Cursor
 
 CONFIG = StreamConfig(budget=BatchBudget(sequences=48), seed=5, window_shards=2, epochs=1)

@@ -82,7 +82,7 @@ def gradients(settings: TrainSettings) -> tuple[torch.Tensor, list[torch.Tensor]
 
     run.optimizer.register_step_pre_hook(keep)
     interval = Interval()
-    train_step(run, next(iter(run.stream(stream_config(run)))), interval)
+    train_step(run, next(iter(run.sources[0].stream(stream_config(run)))), interval)
     return interval.losses[0], captured
 
 
@@ -157,13 +157,13 @@ def test_data_that_cannot_be_had_costs_no_step_that_was_made(
     settings: TrainSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = set_up(settings)
-    batches = [next(iter(run.stream(stream_config(run))))] * 3
+    batches = [next(iter(run.sources[0].stream(stream_config(run))))] * 3
 
-    def broken(*_: object) -> Iterator[Batch]:
-        yield from batches
+    def broken(*_: object) -> Iterator[tuple[int, Batch]]:
+        yield from ((0, batch) for batch in batches)
         raise StoreUnavailableError("the service is down")
 
-    monkeypatch.setattr("trainer.training.loop.read_batches", broken)
+    monkeypatch.setattr("trainer.training.loop.read_mixture", broken)
     with pytest.raises(StoreUnavailableError):
         run_training(run)
     assert newest_checkpoint(run.checkpoints)[0].step == 3
@@ -197,7 +197,7 @@ def test_weights_that_are_no_numbers_are_never_saved(settings: TrainSettings, ev
 def test_with_a_loss_scale_an_overflow_is_a_skipped_step(settings: TrainSettings) -> None:
     run = set_up(settings.model_copy(update={"amp": "fp16"}))
     interval = Interval()
-    batch = next(iter(run.stream(stream_config(run))))
+    batch = next(iter(run.sources[0].stream(stream_config(run))))
     train_step(run, batch, interval)
     train_step(run, batch, interval)
     interval.grad_norms[0].fill_(float("inf"))
@@ -208,14 +208,14 @@ def test_a_signal_is_heard_while_data_is_waited_for(
     settings: TrainSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = set_up(settings)
-    batches = [next(iter(run.stream(stream_config(run))))] * 6
+    batches = [next(iter(run.sources[0].stream(stream_config(run))))] * 6
     never = threading.Event()
 
-    def stalled(*_: object) -> Iterator[Batch]:
-        yield from batches
+    def stalled(*_: object) -> Iterator[tuple[int, Batch]]:
+        yield from ((0, batch) for batch in batches)
         never.wait(60)
 
-    monkeypatch.setattr("trainer.training.loop.read_batches", stalled)
+    monkeypatch.setattr("trainer.training.loop.read_mixture", stalled)
     outcome, _ = run_training(run, stop=True)
     assert outcome == "interrupted"
     assert newest_checkpoint(run.checkpoints)[0].step == run.state.step >= 4
@@ -256,7 +256,7 @@ def test_a_resume_with_another_tokenizer_is_refused(
     checkpoint, _ = newest_checkpoint(settings.run_dir / "checkpoints")
     from shards.dataset import open_dataset
 
-    checkpoint.state["data"]["version"] = open_dataset(other_tokenizer_url).version
+    checkpoint.state["data"][0]["version"] = open_dataset(other_tokenizer_url).version
     with pytest.raises(CheckpointError, match="trained with tokenizer"):
         set_up(settings.model_copy(update={"data": other_tokenizer_url}), checkpoint)
 
@@ -268,7 +268,7 @@ def test_a_resume_stays_on_its_version_though_a_newer_one_is_latest(
     run_training(run, stop=True)
     checkpoint, _ = newest_checkpoint(run.checkpoints)
     resumed = set_up(settings, checkpoint)
-    assert resumed.dataset.version == run.dataset.version
+    assert resumed.sources[0].dataset.version == run.sources[0].dataset.version
     wrong = f"{pairs_url}/versions/{'0' * 64}"
     with pytest.raises(CheckpointError, match="was trained on version"):
         set_up(settings.model_copy(update={"data": wrong}), checkpoint)

@@ -1,0 +1,200 @@
+"""Settings and, on a resume, a checkpoint → the data sets of a run: opened, pinned, filtered."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+from shards.cli.console import Report, silent
+from shards.dataset import Dataset, make_store, open_dataset, parse_dataset_url
+from shards.errors import PrometheusError
+from shards.http import RetryPolicy
+from shards.manifest import Split
+from shards.reader import decode_shard
+from shards.store import write_atomically
+from trainer.config import TrainSettings
+from trainer.errors import CheckpointError, TrainingError
+from trainer.stream.cache import BlobCache
+from trainer.stream.dataset import BatchStream, StreamConfig
+from trainer.stream.mix import WeightedUrl, parse_mixture
+from trainer.stream.order import Cursor
+from trainer.stream.selection import (
+    PairFilter,
+    Selection,
+    ShardPart,
+    check_filters,
+    make_selector,
+    resolve,
+)
+from trainer.training.checkpoint import Checkpoint
+
+_MANY: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One data set of a run, at its version, with what is read of it."""
+
+    url: str  # as the user gave it
+    weight: Fraction
+    dataset: Dataset
+    cache: BlobCache | None
+    selections: dict[Split, Selection]  # none where nothing is left out
+
+    def samples(self, split: Split) -> int:
+        """How many samples of a split are read."""
+        if split in self.selections:
+            return self.selections[split].samples
+        return self.dataset.manifest.splits[split].samples
+
+    def stream(self, config: StreamConfig, cursor: Cursor | None = None) -> BatchStream:
+        selection = self.selections.get(config.split)
+        return BatchStream(
+            self.dataset, config, cursor=cursor, cache=self.cache, selection=selection
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {
+            "url": self.url,
+            "weight": str(self.weight),
+            "version": self.dataset.version,
+            "tokenizer_sha256": self.dataset.manifest.tokenizer.sha256,
+        }
+
+
+def open_sources(
+    settings: TrainSettings, checkpoint: Checkpoint | None = None, report: Report = silent
+) -> tuple[Source, ...]:
+    """Open every data set of a run at the version it is trained on, and resolve the filters.
+
+    Raises:
+        ShardError, TrainingError, CheckpointError: before anything else is done.
+    """
+    named = parse_mixture(settings.data)
+    pins = _pins(named, checkpoint)
+    # opened with little patience, so that a wrong URL is told soon; then read with much
+    datasets = [open_dataset(url) for url in pins]
+    _check_tokenizers(datasets, checkpoint)
+    wanted = settings.pair_filter
+    check_filters(wanted, [dataset.manifest for dataset in datasets])
+    patient = RetryPolicy(attempts=_MANY, deadline_s=settings.data_timeout_s)
+    sources = []
+    for part, dataset in zip(named, datasets, strict=True):
+        dataset = replace(dataset, store=make_store(dataset.ref, patient))
+        source = Source(part.url, part.weight, dataset, _make_cache(settings, dataset), {})
+        if wanted:
+            _select(source, wanted, settings.run_dir, report)
+        sources.append(source)
+    return tuple(sources)
+
+
+def filter_digest(wanted: PairFilter) -> str:
+    """A name for a filter, by which a resumed run knows that it is the same."""
+    told = {name: getattr(wanted, name) for name in PairFilter.__dataclass_fields__}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _pins(named: Sequence[WeightedUrl], checkpoint: Checkpoint | None) -> list[str]:
+    """The URL to open of each data set: on a resume, at the version of the run."""
+    if checkpoint is None:
+        return [part.url for part in named]
+    told = checkpoint.state["data"]
+    weights = [str(part.weight) for part in named]
+    if weights != [part["weight"] for part in told]:
+        raise CheckpointError(
+            f"checkpoint {checkpoint.folder} was trained on {len(told)} data sets with weights "
+            f"{', '.join(part['weight'] for part in told)}, --data names {len(named)} with "
+            f"{', '.join(weights)}; the batches would be others; name them as in the run, or "
+            "start a new one with another --run-dir"
+        )
+    return [
+        _pin(part.url, one["version"], checkpoint) for part, one in zip(named, told, strict=True)
+    ]
+
+
+def _pin(url: str, version: str, checkpoint: Checkpoint) -> str:
+    refs = [parse_dataset_url(mirror) for mirror in url.split(",")]
+    for ref in refs:
+        if ref.version not in (None, version):
+            raise CheckpointError(
+                f"checkpoint {checkpoint.folder} was trained on version {version[:12]}, --data "
+                f"names {(ref.version or '')[:12]}; the steps would not go on where they stopped; "
+                "name the data set without a version, or start a new run"
+            )
+    return ",".join(ref.pinned(version).url for ref in refs)
+
+
+def _check_tokenizers(datasets: Sequence[Dataset], checkpoint: Checkpoint | None) -> None:
+    """Ids mean the same text everywhere, or they may not be read together."""
+    found = datasets[0].manifest.tokenizer.sha256
+    for dataset in datasets[1:]:
+        other = dataset.manifest.tokenizer.sha256
+        if other != found:
+            raise TrainingError(
+                f"{dataset.ref.url} has tokenizer {other[:12]}, {datasets[0].ref.url} has "
+                f"{found[:12]}; their ids mean other text, so they cannot be mixed; build one with "
+                "the other's tokenizer, or both from all sources"
+            )
+    if (
+        checkpoint is not None
+        and (told := checkpoint.state["data"][0]["tokenizer_sha256"]) != found
+    ):
+        raise CheckpointError(
+            f"checkpoint {checkpoint.folder} was trained with tokenizer {told[:12]}, the data has "
+            f"{found[:12]}; its ids mean other text; resume with the data of the run"
+        )
+
+
+def _make_cache(settings: TrainSettings, dataset: Dataset) -> BlobCache | None:
+    """A local folder needs no copy of itself."""
+    if not settings.cache_bytes or not dataset.ref.is_http:
+        return None
+    folder = settings.cache_dir.expanduser() / "blobs"
+    return BlobCache(folder, settings.cache_bytes, dataset.read_blob)
+
+
+def _select(source: Source, wanted: PairFilter, run_dir: Path, report: Report) -> None:
+    """Resolve the filter for both splits; a resumed run finds what the first one has resolved."""
+    for split in source.dataset.manifest.splits:
+        key = hashlib.sha256(f"{source.dataset.version} {filter_digest(wanted)}".encode())
+        path = run_dir / "selections" / f"{key.hexdigest()[:16]}-{split}.json"
+        source.selections[split] = _load(source, wanted, split, path) or _resolve(
+            source, wanted, split, path, report
+        )
+
+
+def _load(source: Source, wanted: PairFilter, split: Split, path: Path) -> Selection | None:
+    try:
+        told = json.loads(path.read_bytes())
+        manifest = source.dataset.manifest
+        shards = {info.sha256: info for info in manifest.splits[split].shards}
+        parts = [ShardPart(shards[sha256], *rest) for sha256, *rest in told["parts"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # not there, or cut by a kill: it is made again
+    return Selection(make_selector(wanted, manifest), tuple(parts), told["dropped"])
+
+
+def _resolve(
+    source: Source, wanted: PairFilter, split: Split, path: Path, report: Report
+) -> Selection:
+    dataset, cache = source.dataset, source.cache
+    selection = resolve(
+        wanted,
+        dataset.manifest,
+        split,
+        lambda info: decode_shard(cache.read(info) if cache else dataset.read_blob(info), info),
+        report,
+    )
+    told = {
+        "parts": [[part.info.sha256, part.samples, part.digest] for part in selection.parts],
+        "dropped": selection.dropped,
+    }
+    try:
+        write_atomically(path, json.dumps(told).encode())
+    except (OSError, PrometheusError) as error:
+        raise TrainingError(f"{path} cannot be written ({error}); check --run-dir") from error
+    return selection
