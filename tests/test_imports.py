@@ -16,7 +16,7 @@ LAYERS = {
     "dataservice": (
         ("settings", "errors", "demo"),
         ("prepare",),
-        ("export", "verify"),
+        ("export", "verify", "collect"),
         ("jobs",),
         ("web",),
         ("cli",),
@@ -27,7 +27,7 @@ LAYERS = {
         ("stream", "model"),
         ("config", "text"),
         ("training",),
-        ("generate",),
+        ("generate", "plan", "trace"),
         ("cli",),
         ("__main__",),
     ),

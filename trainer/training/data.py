@@ -1,4 +1,4 @@
-"""Settings and, on a resume, a checkpoint → the data sets of a run: opened, pinned, filtered."""
+"""Settings and, on a resume, what the run had → its data sets: opened, pinned, filtered."""
 
 import hashlib
 import json
@@ -29,7 +29,6 @@ from trainer.stream.selection import (
     make_selector,
     resolve,
 )
-from trainer.training.checkpoint import Checkpoint
 
 _MANY: Final = 1_000_000
 
@@ -66,8 +65,16 @@ class Source:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """What a run was trained on so far, and what to call it: `Source.describe` of each data set."""
+
+    subject: str
+    data: list[dict[str, Any]]
+
+
 def open_sources(
-    settings: TrainSettings, checkpoint: Checkpoint | None = None, report: Report = silent
+    settings: TrainSettings, pinned: Pinned | None = None, report: Report = silent
 ) -> tuple[Source, ...]:
     """Open every data set of a run at the version it is trained on, and resolve the filters.
 
@@ -75,10 +82,10 @@ def open_sources(
         ShardError, TrainingError, CheckpointError: before anything else is done.
     """
     named = parse_mixture(settings.data)
-    pins = _pins(named, checkpoint)
+    pins = _pins(named, pinned)
     # opened with little patience, so that a wrong URL is told soon; then read with much
     datasets = [open_dataset(url) for url in pins]
-    _check_tokenizers(datasets, checkpoint)
+    _check_tokenizers(datasets, pinned)
     wanted = settings.pair_filter
     check_filters(wanted, [dataset.manifest for dataset in datasets])
     patient = RetryPolicy(attempts=_MANY, deadline_s=settings.data_timeout_s)
@@ -98,37 +105,37 @@ def filter_digest(wanted: PairFilter) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def _pins(named: Sequence[WeightedUrl], checkpoint: Checkpoint | None) -> list[str]:
+def _pins(named: Sequence[WeightedUrl], pinned: Pinned | None) -> list[str]:
     """The URL to open of each data set: on a resume, at the version of the run."""
-    if checkpoint is None:
+    if pinned is None:
         return [part.url for part in named]
-    told = checkpoint.state["data"]
     weights = [str(part.weight) for part in named]
-    if weights != [part["weight"] for part in told]:
+    told = [part["weight"] for part in pinned.data]
+    if weights != told:
         raise CheckpointError(
-            f"checkpoint {checkpoint.folder} was trained on {len(told)} data sets with weights "
-            f"{', '.join(part['weight'] for part in told)}, --data names {len(named)} with "
-            f"{', '.join(weights)}; the batches would be others; name them as in the run, or "
-            "start a new one with another --run-dir"
+            f"{pinned.subject} was trained on {len(told)} data sets with weights "
+            f"{', '.join(told)}, --data names {len(named)} with {', '.join(weights)}; the batches "
+            "would be others; name them as in the run, or start a new one with another --run-dir"
         )
     return [
-        _pin(part.url, one["version"], checkpoint) for part, one in zip(named, told, strict=True)
+        _pin(part.url, one["version"], pinned.subject)
+        for part, one in zip(named, pinned.data, strict=True)
     ]
 
 
-def _pin(url: str, version: str, checkpoint: Checkpoint) -> str:
+def _pin(url: str, version: str, subject: str) -> str:
     refs = [parse_dataset_url(mirror) for mirror in url.split(",")]
     for ref in refs:
         if ref.version not in (None, version):
             raise CheckpointError(
-                f"checkpoint {checkpoint.folder} was trained on version {version[:12]}, --data "
-                f"names {(ref.version or '')[:12]}; the steps would not go on where they stopped; "
-                "name the data set without a version, or start a new run"
+                f"{subject} was trained on version {version[:12]}, --data names "
+                f"{(ref.version or '')[:12]}; the steps would not go on where they stopped; name "
+                "the data set without a version, or start a new run"
             )
     return ",".join(ref.pinned(version).url for ref in refs)
 
 
-def _check_tokenizers(datasets: Sequence[Dataset], checkpoint: Checkpoint | None) -> None:
+def _check_tokenizers(datasets: Sequence[Dataset], pinned: Pinned | None) -> None:
     """Ids mean the same text everywhere, or they may not be read together."""
     found = datasets[0].manifest.tokenizer.sha256
     for dataset in datasets[1:]:
@@ -139,12 +146,9 @@ def _check_tokenizers(datasets: Sequence[Dataset], checkpoint: Checkpoint | None
                 f"{found[:12]}; their ids mean other text, so they cannot be mixed; build one with "
                 "the other's tokenizer, or both from all sources"
             )
-    if (
-        checkpoint is not None
-        and (told := checkpoint.state["data"][0]["tokenizer_sha256"]) != found
-    ):
+    if pinned is not None and (told := pinned.data[0]["tokenizer_sha256"]) != found:
         raise CheckpointError(
-            f"checkpoint {checkpoint.folder} was trained with tokenizer {told[:12]}, the data has "
+            f"{pinned.subject} was trained with tokenizer {told[:12]}, the data has "
             f"{found[:12]}; its ids mean other text; resume with the data of the run"
         )
 

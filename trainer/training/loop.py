@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 import torch
 
 from shards.errors import PrometheusError
+from trainer.config import TrainSettings
 from trainer.errors import TrainingError
 from trainer.stream.background import prefetch
 from trainer.stream.batching import Batch
@@ -134,7 +135,11 @@ def _out_of_patience(run: Run) -> bool:
 
 def stream_config(run: Run) -> StreamConfig:
     """The stream that a run trains on."""
-    settings = run.settings
+    return make_stream_config(run.settings)
+
+
+def make_stream_config(settings: TrainSettings) -> StreamConfig:
+    """The stream that a run with these settings trains on."""
     return StreamConfig(
         budget=settings.budget,
         seed=settings.seed,

@@ -19,7 +19,7 @@ from trainer.stream.order import ORDER_VERSION
 from trainer.stream.proof import Progress
 from trainer.text import TextCodec
 from trainer.training.checkpoint import Checkpoint
-from trainer.training.data import Source, filter_digest, open_sources
+from trainer.training.data import Pinned, Source, filter_digest, open_sources
 from trainer.training.optim import make_optimizer
 
 _MIN_POSITIONS = 1024
@@ -117,7 +117,11 @@ def set_up(
     device = choose_device(settings.device)
     if settings.cpu_threads:
         torch.set_num_threads(settings.cpu_threads)
-    sources = open_sources(settings, checkpoint, report)
+    pinned = None
+    if checkpoint is not None:
+        _check_order(checkpoint)
+        pinned = Pinned(f"checkpoint {checkpoint.folder}", checkpoint.state["data"])
+    sources = open_sources(settings, pinned, report)
     if not any(source.samples("train") for source in sources):
         raise TrainingError(
             f"{settings.data} has no samples to train on once the filters are applied; nothing was "
@@ -147,6 +151,15 @@ def set_up(
     if checkpoint is not None:
         _restore(run, checkpoint)
     return run
+
+
+def _check_order(checkpoint: Checkpoint) -> None:
+    if (found := checkpoint.state.get("order", 1)) != ORDER_VERSION:
+        raise CheckpointError(
+            f"checkpoint {checkpoint.folder} was made with order {found} of the batches, this "
+            f"release has order {ORDER_VERSION}: the run would see some pairs twice and others "
+            "not; resume it with the release that made it, or start a new run"
+        )
 
 
 def _model_config(

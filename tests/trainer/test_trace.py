@@ -1,0 +1,123 @@
+"""Any step's batch is found again from the ledger and the data set alone."""
+
+import json
+import threading
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from shards.dataset import Dataset, open_dataset
+from shards.sample import ids_digest
+from tests.trainer.training.test_loop import TINY, run_training
+from trainer.config import TrainSettings
+from trainer.errors import TrainingError
+from trainer.trace import trace_step
+from trainer.training.metrics import LEDGER, RunLog, read_records
+from trainer.training.setup import set_up
+
+
+@pytest.fixture(scope="module", params=["one", "mixed", "both", "filtered"])
+def run_dir(
+    request: pytest.FixtureRequest, pairs_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A short run, whose epoch ends within it."""
+    folder: Path = tmp_path_factory.mktemp(f"traced-{request.param}")
+    changes: dict[str, dict[str, object]] = {
+        "one": {},
+        "mixed": {"data": f"2*{pairs_url} 1*{pairs_url}"},
+        "both": {"direction": "both", "batch_tokens": 12000},
+        "filtered": {"min_tokens": 20},
+    }
+    change = changes[request.param]
+    values = {
+        "data": pairs_url,
+        "run_dir": folder,
+        "batch_size": 150,
+        "max_steps": 14,
+        "eval_every": 100,
+        "save_every": 100,
+        "num_samples": 0,
+        "cpu_threads": 1,
+        "tensorboard": False,
+        "window_shards": 2,
+        **TINY,
+        **change,
+    }
+    settings = TrainSettings.model_validate(values)
+    run = set_up(settings)
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings.model_dump(mode="json")))
+    log = RunLog(folder, step=0, tensorboard=False)
+    log.event("start", 0, {"data": [source.describe() for source in run.sources]})
+    log.close()
+    run_training(run)
+    return folder
+
+
+def test_every_step_of_a_run_is_found_again_with_its_texts(
+    run_dir: Path, pairs: Dataset, texts: dict[str, tuple[str, str]]
+) -> None:
+    records = list(read_records(run_dir / LEDGER))
+    assert len(records) == 14
+    assert any(record["next"][0] > 0 for record in records), "an epoch ends within the run"
+    for record in [*records[::4], records[-1]]:
+        traced = trace_step(run_dir, record["step"])
+        ids = [int(pair.id, 16) for pair in traced.pairs]
+        assert ids_digest(np.array(ids, np.uint64)) == record["ids"]
+        assert traced.version == pairs.version
+        for pair in traced.pairs[:5]:
+            assert (pair.src, pair.tgt) == texts[pair.id]
+            assert pair.source == "pairs"
+            assert set(pair.tags) == {"author", "city", "year"}
+    json.dumps(asdict(traced), ensure_ascii=False)
+
+
+@pytest.fixture(scope="module")
+def texts(pairs: Dataset) -> dict[str, tuple[str, str]]:
+    """Every pair by its id, decoded by sentencepiece itself."""
+    import sentencepiece
+
+    model = pairs.read_blob(pairs.manifest.tokenizer)
+    tokenizer = sentencepiece.SentencePieceProcessor(model_proto=model)
+    prefix = pairs.manifest.tags.prefix_tokens
+    return {
+        f"{sample.pair_id:016x}": (
+            tokenizer.decode(sample.src[prefix:].tolist()),
+            tokenizer.decode(sample.tgt.tolist()),
+        )
+        for shard in pairs.manifest.splits["train"].shards
+        for block in pairs.read_shard(shard)
+        for sample in block.samples()
+    }
+
+
+@pytest.mark.parametrize("step", [0, 15, 1000])
+def test_a_step_that_the_run_does_not_have_is_refused(run_dir: Path, step: int) -> None:
+    with pytest.raises(TrainingError, match=r"has steps 1 to 14"):
+        trace_step(run_dir, step)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="is not the folder of a run"):
+        trace_step(tmp_path, 1)
+
+
+def test_settings_that_were_changed_since_are_noticed(run_dir: Path, tmp_path: Path) -> None:
+    for name in ("metrics.jsonl", LEDGER):
+        (tmp_path / name).write_bytes((run_dir / name).read_bytes())
+    settings = yaml.safe_load((run_dir / "config.yaml").read_text())
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({**settings, "seed": 99}))
+    with pytest.raises(TrainingError, match="gives other pairs at step 3 than the run saw"):
+        trace_step(tmp_path, 3)
+
+
+def test_the_data_may_have_moved(run_dir: Path, pairs_url: str, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    moved.symlink_to(Path(pairs_url).parent)
+    settings = yaml.safe_load((run_dir / "config.yaml").read_text())
+    data = settings["data"].replace(str(Path(pairs_url).parent), str(moved))
+    assert trace_step(run_dir, 2, data).pairs == trace_step(run_dir, 2).pairs
+    assert open_dataset(f"{moved}/pairs").version == trace_step(run_dir, 2, data).version
+    assert threading.active_count() < 50, "no thread is left for each step traced"
