@@ -5,7 +5,7 @@ over a single batch. R rows of this rank in a group, B in a batch; S source leng
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -91,13 +91,13 @@ class FramedWindow:
     targets: Framing
     _runs: dict[int, npt.NDArray[np.void]] = field(default_factory=dict)
 
-    def runs(self, width: int) -> npt.NDArray[np.void]:
-        """Every run of `width` neighbouring ids as one element: NumPy copies it in one go."""
-        if width not in self._runs:
-            ids = self.window.ids
+    def runs(self, widths: Iterable[int]) -> dict[int, npt.NDArray[np.void]]:
+        """By width, every run of so many neighbouring ids as one element, copied in one go."""
+        ids = self.window.ids
+        for width in set(widths) - self._runs.keys():
             size, number = ids.itemsize, len(ids) - width + 1
             self._runs[width] = np.ndarray(number, f"V{width * size}", ids, strides=(size,))
-        return self._runs[width]
+        return self._runs
 
 
 def frame_window(
@@ -134,17 +134,18 @@ class BatchGroup:
         """The batches one by one: views of arrays that they share."""
         inputs, targets = self.inputs.astype(np.int64), self.targets.astype(np.int64)
         i = t = row = global_row = 0
-        for number, count in enumerate(self.rows):
-            source_width, target_width = self.widths[number]
+        for count, global_count, (source_width, target_width), tokens, cursor in zip(
+            self.rows, self.global_rows, self.widths, self.target_tokens, self.cursors, strict=True
+        ):
             i_end, t_end = i + count * source_width, t + count * target_width
-            row_end, global_end = row + count, global_row + self.global_rows[number]
+            row_end, global_end = row + count, global_row + global_count
             yield Batch(
                 inputs[i:i_end].reshape(count, source_width),
                 targets[t:t_end].reshape(count, target_width),
                 self.pair_ids[row:row_end],
                 self.global_pair_ids[global_row:global_end],
-                self.target_tokens[number],
-                self.cursors[number],
+                tokens,
+                cursor,
             )
             i, t, row, global_row = i_end, t_end, row_end, global_end
 
@@ -221,14 +222,13 @@ def _pad(
     Text is copied as if it were as wide as its batch; what that brings in behind the <eos> is
     then overwritten, which is little, since batches hold rows of like lengths.
     """
-    ends = np.cumsum(counts).tolist()
-    dtype = framed.window.ids.dtype
-    padded = np.concatenate(
-        [
-            framed.runs(width)[begins[end - count : end]].view(dtype)
-            for count, width, end in zip(counts.tolist(), widths.tolist(), ends, strict=True)
-        ]
-    )
+    runs, ends = framed.runs(widths.tolist()), np.cumsum(counts).tolist()
+    copies = [
+        runs[width][begins[end - count : end]]
+        for count, width, end in zip(counts.tolist(), widths.tolist(), ends, strict=True)
+    ]
+    joined = bytearray().join(copies)  # type: ignore[arg-type]  # arrays are buffers
+    padded = np.frombuffer(joined, framed.window.ids.dtype)
     row_widths = np.repeat(widths, counts)
     cells = np.cumsum(row_widths) - row_widths
     spare = row_widths - lengths

@@ -35,8 +35,8 @@ from trainer.stream.proof import Promise, Tally
 from trainer.stream.selection import Selection, ShardPart
 from trainer.stream.window import Window, load_window
 
-_GROUPS_AHEAD: Final = 4
-_GROUP_CELLS: Final = 1 << 17
+_GROUPS_AHEAD: Final = 2
+_GROUP_CELLS: Final = 1 << 19
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +176,7 @@ class BatchStream(IterableDataset[Batch]):
         size = _group_size(planned)
         for first in range(at.batch, len(plan), size):
             last = min(first + size, len(plan))
-            behind = [at._replace(batch=batch) for batch in range(first + 1, last + 1)]
+            behind = [Cursor(at.epoch, at.window, batch) for batch in range(first + 1, last + 1)]
             if last == len(plan):
                 behind[-1] = self._next_window(at)
             yield collate(
