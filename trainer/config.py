@@ -43,8 +43,8 @@ class TrainSettings(BaseModel):
     batch_tokens: int = Field(
         0, ge=0, title="Data", description="Cut batches by padded tokens instead; 0 means off"
     )
-    window_shards: int = Field(
-        4, ge=1, title="Data", description="Shards that are shuffled together and held in memory"
+    window_samples: int = Field(
+        1 << 17, ge=1, title="Data", description="About so many are shuffled together, in memory"
     )
     num_workers: int = Field(
         0, ge=0, title="Data", description="Loader processes; threads do the work with 0"
@@ -146,7 +146,7 @@ class TrainSettings(BaseModel):
 
 
 TRAJECTORY: Final = (
-    *("direction", "batch_size", "batch_tokens", "window_shards", "seed"),
+    *("direction", "batch_size", "batch_tokens", "window_samples", "seed"),
     *("authors", "exclude_authors", "sources", "exclude_sources", "min_tokens", "max_tokens"),
     *("d_model", "num_heads", "encoder_layers", "decoder_layers", "d_ff", "dropout"),
 )

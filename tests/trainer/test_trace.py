@@ -42,7 +42,7 @@ def run_dir(
         "num_samples": 0,
         "cpu_threads": 1,
         "tensorboard": False,
-        "window_shards": 2,
+        "window_samples": 500,
         **TINY,
         **change,
     }

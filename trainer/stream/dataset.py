@@ -1,5 +1,6 @@
 """A data set version and a cursor → an endless, exact stream of batches (an IterableDataset)."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -45,7 +46,7 @@ class StreamConfig:
 
     budget: BatchBudget
     seed: int = 0
-    window_shards: int = 4
+    window_samples: int = 1 << 17
     split: Split = "train"
     direction: Direction = "ru-en"
     epochs: int | None = None  # None: without end
@@ -91,7 +92,6 @@ class BatchStream(IterableDataset[Batch]):
         self.cache = cache
         self._selector = selection.selector if selection else None
         self._markers = Markers.of(dataset.manifest)
-        self._bounds = window_bounds(len(self.parts), config.window_shards)
 
     def __iter__(self) -> Iterator[Batch]:
         for group in prefetch(self._groups(), depth=_GROUPS_AHEAD):
@@ -136,33 +136,37 @@ class BatchStream(IterableDataset[Batch]):
     def _positions(self) -> Iterator[Cursor]:
         """The cursor, and the beginnings of the windows behind it."""
         at = self.cursor
-        if at.window >= len(self._bounds):
+        if at.window >= len(self._windows_of(at.epoch)):
             raise TrainingError(
-                f"position {tuple(at)} is beyond the {len(self._bounds)} windows of an epoch: it "
-                "belongs to other data or another --window-shards; resume with those of the run"
+                f"position {tuple(at)} is beyond the {len(self._windows_of(at.epoch))} windows of "
+                "its epoch: it belongs to other data or another --window-samples; resume with "
+                "those of the run"
             )
         while self.config.epochs is None or at.epoch < self.config.epochs:
             yield at
             at = self._next_window(at)
 
     def _next_window(self, at: Cursor) -> Cursor:
-        if at.window + 1 < len(self._bounds):
+        if at.window + 1 < len(self._windows_of(at.epoch)):
             return Cursor(at.epoch, at.window + 1, 0)
         return Cursor(at.epoch + 1, 0, 0)
 
-    def _parts_of(self, epoch: int, window: int | None = None) -> list[ShardPart]:
+    def _windows_of(self, epoch: int) -> list[list[ShardPart]]:
+        """The shards of each window of an epoch."""
         order = shard_order(len(self.parts), self.config.seed, epoch)
-        start, end = (0, len(self.parts)) if window is None else self._bounds[window]
-        return [self.parts[number] for number in order[start:end]]
+        parts = [self.parts[number] for number in order]
+        bounds = window_bounds([part.samples for part in parts], self.config.window_samples)
+        return [parts[start:end] for start, end in bounds]
 
     def _load(self, at: Cursor) -> Window:
-        parts = self._parts_of(at.epoch, at.window)
+        parts = self._windows_of(at.epoch)[at.window]
         window = load_window(self.read_shard, [part.info for part in parts])
         return self._selector.select(window) if self._selector else window
 
     def promise(self, epoch: int, window: int | None = None) -> Promise:
         """What an epoch, or one window of it, has to hold according to the manifest."""
-        parts = self._parts_of(epoch, window)
+        windows = self._windows_of(epoch)
+        parts = list(itertools.chain(*windows)) if window is None else windows[window]
         subject = f"epoch {epoch} of {self.dataset.ref.url}"
         if window is not None:
             names = ", ".join(part.info.sha256[:12] for part in parts)

@@ -5,6 +5,8 @@ stable sort of them: no state is carried, so any point of the sequence is reache
 no library's sampling routine can change the order under a running experiment.
 """
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -17,6 +19,7 @@ Lengths = npt.NDArray[np.integer]
 ORDER_VERSION: Final = 2
 """Changes when the same seed, data and settings give other batches than before."""
 
+_SPREAD: Final = 4
 _SHARDS: Final = 2**32 - 1  # the key of the shard permutation, beyond any window
 
 
@@ -61,19 +64,19 @@ def shard_order(num_shards: int, seed: int, epoch: int) -> Rows:
     return permutation(num_shards, seed, epoch, _SHARDS)
 
 
-def window_bounds(num_shards: int, window_shards: int) -> list[tuple[int, int]]:
-    """Half-open ranges of consecutive permuted shards that are shuffled together.
+def window_bounds(samples: Sequence[int], window_samples: int) -> list[tuple[int, int]]:
+    """Half-open ranges of shards that are shuffled together, given each shard's samples in order.
 
-    The first windows of an epoch hold 1, 2, 4, … shards, up to `window_shards`: the first batch
-    need not wait for a large one.
+    The first window is one shard: the first batch need not wait for more. The others hold about
+    `window_samples` each, evenly, but at least a shard.
     """
-    bounds: list[tuple[int, int]] = []
-    start, size = 0, 1
-    while start < num_shards:
-        end = min(start + min(size, window_shards), num_shards)
-        bounds.append((start, end))
-        start, size = end, 2 * size
-    return bounds
+    rest = np.array(samples[1:], np.int64)
+    total = int(rest.sum())
+    windows = max(1, (2 * total + window_samples) // (2 * window_samples))
+    # the window in which the middle of a shard lies
+    of_shard = (2 * np.cumsum(rest) - rest) * windows // max(1, 2 * total)
+    starts = [0, *(1 + np.flatnonzero(np.diff(of_shard, prepend=-1))).tolist()]
+    return list(itertools.pairwise([*starts, len(samples)])) if samples else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ def plan_window(
     shuffled. Every row occurs once.
     """
     words = _words(seed, epoch, window)
-    keys = _length_keys(input_len, target_len)
+    keys = _length_keys(input_len, target_len, budget)
     order = _sort_at_random(keys, words.random_raw(len(keys)))
     ends = _cut(input_len[order], target_len[order], budget)
     starts = np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)]
@@ -128,7 +131,7 @@ def batch_shapes(
 
     They depend on the lengths alone, whatever the seed, the epoch, and which sample has which.
     """
-    order = np.argsort(_length_keys(input_len, target_len), kind="stable")
+    order = np.argsort(_length_keys(input_len, target_len, budget), kind="stable")
     inputs, targets = input_len[order], target_len[order]
     ends = _cut(inputs, targets, budget)
     starts = np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)]
@@ -141,14 +144,50 @@ def _widths(lengths: Lengths, starts: Rows) -> Rows:
     return np.maximum.reduceat(lengths, starts).astype(np.int64)
 
 
-def _length_keys(input_len: Lengths, target_len: Lengths) -> npt.NDArray[np.uint64]:
-    """One number for each sample, by which samples of like lengths become neighbours."""
-    inputs, targets = input_len.astype(np.uint64), target_len.astype(np.uint64)
+def _length_keys(
+    input_len: Lengths, target_len: Lengths, budget: BatchBudget
+) -> npt.NDArray[np.uint64]:
+    """One number for each sample, by which samples of like lengths become neighbours.
+
+    Samples with one key have equal lengths.
+    """
+    bins, within = _bins(input_len, target_len, budget)
+    targets = target_len.astype(np.uint64)
     highest = targets.max(initial=np.uint64(0))
     # targets run up and down in turns: neighbours across a step of inputs are alike as well
-    turn = np.where(inputs % np.uint64(2) == 0, targets, highest - targets)
-    keys: npt.NDArray[np.uint64] = inputs * (highest + np.uint64(1)) + turn
+    turn = np.where(bins % np.uint64(2) == 0, targets, highest - targets)
+    widest = within.max(initial=np.uint64(0))
+    keys: npt.NDArray[np.uint64] = bins * (highest + np.uint64(1)) + turn
+    keys = keys * (widest + np.uint64(1)) + within
     return keys
+
+
+def _bins(
+    input_len: Lengths, target_len: Lengths, budget: BatchBudget
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """For each sample the number of its range of input lengths, and its place in that range.
+
+    Where samples are dense a range is one length. Where they are sparse, a batch would hold one
+    length of input but all lengths of target; a range is then as wide as the targets of a batch
+    spread, so that both sides are padded alike.
+    """
+    targets = target_len.astype(np.float64)  # sums stay far below 2**53, where floats are exact
+    counts = np.bincount(input_len)
+    sums = np.bincount(input_len, targets)
+    squares = np.bincount(input_len, targets * targets)
+    numbers, lows = np.zeros(len(counts), np.uint64), np.zeros(len(counts), np.uint64)
+    number, low, n, total, square = 0, -1, 0, 0, 0
+    for length in np.flatnonzero(counts).tolist():
+        low = length if low < 0 else low
+        n, total = n + int(counts[length]), total + int(sums[length])
+        square += int(squares[length])
+        numbers[length], lows[length] = number, low
+        rows = budget.sequences or max(1, (budget.tokens or 0) // (2 * length))
+        # width >= spread / (n / rows), in whole numbers; a spread is 4 standard deviations
+        width, variance = length - low + 1, n * square - total * total
+        if (width * n * n) ** 2 >= _SPREAD**2 * variance * rows * rows:
+            number, low, n, total, square = number + 1, -1, 0, 0, 0
+    return numbers[input_len], input_len.astype(np.uint64) - lows[input_len]
 
 
 def _sort_at_random(keys: npt.NDArray[np.uint64], words: npt.NDArray[np.uint64]) -> Rows:
@@ -161,7 +200,8 @@ def _sort_at_random(keys: npt.NDArray[np.uint64], words: npt.NDArray[np.uint64])
     row_bits = int(size).bit_length()
     key_bits = int(keys.max(initial=np.uint64(0))).bit_length()
     word_bits = 64 - key_bits - row_bits
-    assert word_bits > 0, "a window of less than 2**28 samples leaves room for random bits"
+    if word_bits <= 0:  # texts of ten thousands of ids
+        return np.lexsort((words, keys))
     packed = keys << np.uint64(64 - key_bits) if key_bits else np.zeros(len(keys), np.uint64)
     packed |= words >> np.uint64(64 - word_bits) << np.uint64(row_bits)
     packed |= np.arange(size, dtype=np.uint64)

@@ -17,7 +17,7 @@ def _val_config(run: Run) -> StreamConfig:
     settings = run.settings
     return StreamConfig(
         budget=settings.budget,
-        window_shards=settings.window_shards,
+        window_samples=settings.window_samples,
         split="val",
         direction=settings.direction,
         epochs=1,

@@ -143,7 +143,7 @@ def make_stream_config(settings: TrainSettings) -> StreamConfig:
     return StreamConfig(
         budget=settings.budget,
         seed=settings.seed,
-        window_shards=settings.window_shards,
+        window_samples=settings.window_samples,
         direction=settings.direction,
     )
 

@@ -17,7 +17,7 @@ from trainer.stream.dataset import BatchStream, StreamConfig
 from trainer.stream.loader import read_batches
 from trainer.stream.order import BatchBudget, Cursor
 
-CONFIG = StreamConfig(budget=BatchBudget(sequences=48), seed=5, window_shards=2, epochs=1)
+CONFIG = StreamConfig(budget=BatchBudget(sequences=48), seed=5, window_samples=500, epochs=1)
 
 
 @pytest.fixture(scope="session")

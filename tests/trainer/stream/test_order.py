@@ -154,17 +154,31 @@ def test_equal_lengths_come_in_random_order(number: int, longest: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shards", "size", "expected"),
+    ("samples", "size", "expected"),
     [
-        (1, 8, [(0, 1)]),
-        (8, 8, [(0, 1), (1, 3), (3, 7), (7, 8)]),
-        (9, 3, [(0, 1), (1, 3), (3, 6), (6, 9)]),
-        (0, 8, []),
-        (3, 1, [(0, 1), (1, 2), (2, 3)]),
+        ([], 8, []),
+        ([5], 8, [(0, 1)]),
+        ([5, 5], 8, [(0, 1), (1, 2)]),
+        ([4] * 9, 8, [(0, 1), (1, 3), (3, 5), (5, 7), (7, 9)]),
+        ([4] * 9, 1, [(number, number + 1) for number in range(9)]),
+        ([4] * 9, 1000, [(0, 1), (1, 9)]),
+        ([3, 100, 1, 1, 1, 100, 3], 10, [(0, 1), (1, 2), (2, 5), (5, 6), (6, 7)]),
     ],
 )
-def test_windows_cover_all_shards(shards: int, size: int, expected: list[tuple[int, int]]) -> None:
-    assert window_bounds(shards, size) == expected
+def test_windows_are_even_and_cover_all_shards(
+    samples: list[int], size: int, expected: list[tuple[int, int]]
+) -> None:
+    assert window_bounds(samples, size) == expected
+
+
+def test_windows_hold_about_the_samples_asked_for() -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(50):
+        samples = generator.integers(10, 50, generator.integers(2, 200)).tolist()
+        bounds = window_bounds(samples, 400)
+        assert [n for start, end in bounds for n in range(start, end)] == list(range(len(samples)))
+        sizes = [sum(samples[start:end]) for start, end in bounds[1:]]
+        assert max(sizes) <= 600 + 50
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4, 8])
