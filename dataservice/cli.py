@@ -1,4 +1,4 @@
-"""The command line of the data service: build, serve, verify, export."""
+"""The command line of the data service: build, serve, verify, export, gc."""
 
 import os
 import signal
@@ -11,6 +11,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from dataservice.collect.marks import Rules
+from dataservice.collect.sweep import collect
 from dataservice.errors import BuildError
 from dataservice.export import TagSides, export_text
 from dataservice.prepare.build import BuildResult, build
@@ -98,6 +100,7 @@ def serve_command(
 
     from dataservice.jobs.records import RecordFolder
     from dataservice.web.app import create_app
+    from dataservice.web.sendfile import SendfileProtocol
 
     os.close(RecordFolder(settings.data_dir / "jobs").lock())  # told here, in one line, if taken
     listener = _listen(settings.host, settings.port)
@@ -109,7 +112,11 @@ def serve_command(
         sys.stdout.flush()
     # a download that never ends must not keep a stopped service alive
     server_config = uvicorn.Config(
-        create_app(settings), log_level="warning", timeout_graceful_shutdown=_GRACE_S
+        create_app(settings),
+        log_level="warning",
+        timeout_graceful_shutdown=_GRACE_S,
+        loop="asyncio",
+        http=SendfileProtocol,
     )
     server = uvicorn.Server(server_config)
     # uvicorn raises a signal again once it has stopped in order, which is all that was asked for
@@ -121,12 +128,15 @@ def serve_command(
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port), backlog=512)
+        listener = socket.create_server((host, port), backlog=512)
     except OSError as error:
         raise ConfigurationError(
             f"cannot listen on {host}:{port} ({error.strerror}); nothing is served; "
             "stop what uses the port, or take another with --port (0 picks a free one)"
         ) from error
+    # else a small answer waits 40 ms for an acknowledgement; asyncio sets it on its own sockets
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 @app.command("verify", epilog="Example: dataservice verify http://localhost:8000/datasets/demo")
@@ -166,6 +176,42 @@ def export_command(
     with progress_bars() as report:
         lines = export_text(dataset, folder, tags=sides[tags], report=report)
     print_result({"folder": str(folder), **lines}, as_json=json, title="Exported")
+
+
+@app.command("gc", epilog="Example: dataservice gc --keep 2 --dry-run")
+def gc_command(
+    keep: Annotated[
+        int | None,
+        typer.Option(help="Newest versions of each data set that stay (default: keep_versions)"),
+    ] = None,
+    grace_s: Annotated[
+        int | None,
+        typer.Option(help="What is younger, in seconds, stays (default: collect_grace_s)"),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say it, and remove nothing")] = False,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Holds datasets/, leases/ and work/ (default: data)")
+    ] = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Collect old versions that nobody holds; may run while the service and builds do."""
+    given = {"keep_versions": keep, "collect_grace_s": grace_s, "data_dir": data_dir}
+    settings = load_settings(
+        ServiceSettings,
+        prefix=ENV_PREFIX,
+        config=config,
+        overrides={name: value for name, value in given.items() if value is not None},
+    )
+    if not settings.store_dir.is_dir():
+        raise ConfigurationError(
+            f"{settings.store_dir} is not there, so there is nothing to collect; name the "
+            "service's folder with --data-dir"
+        )
+    rules = Rules(keep=settings.keep_versions, grace_s=settings.collect_grace_s)
+    report = collect(settings.data_dir, rules, dry_run=dry_run)
+    title = "Would collect" if dry_run else "Collected"
+    print_result(report.model_dump(mode="json"), as_json=json, title=title)
 
 
 def main() -> None:

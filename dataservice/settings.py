@@ -174,6 +174,21 @@ class ServiceSettings(BuildSettings):
     build_on_start: bool = Field(
         True, title="Server", description="Build a first version when the store is empty"
     )
+    keep_versions: int = Field(
+        3,
+        ge=1,
+        title="Collection",
+        description="Newest versions of each data set that a collection keeps",
+    )
+    collect_grace_s: int = Field(
+        3600,
+        ge=0,
+        title="Collection",
+        description="What is younger, or was named by a version until then, is not collected",
+    )
+    collect_after_build: bool = Field(
+        False, title="Collection", description="Collect old versions after each job that succeeded"
+    )
 
 
 def _parse_source(item: Any) -> Any:

@@ -108,7 +108,9 @@ def options_tables() -> Iterator[str]:
         ("dataservice serve", dataservice.cli.app, ServiceSettings),
         ("dataservice verify", dataservice.cli.app, None),
         ("dataservice export", dataservice.cli.app, None),
+        ("dataservice gc", dataservice.cli.app, None),
         ("trainer train", trainer.cli.app, TrainSettings),
+        ("trainer plan", trainer.cli.app, TrainSettings),
         ("trainer generate", trainer.cli.app, None),
     )
     for number, (name, app, model) in enumerate(commands):

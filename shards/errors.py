@@ -24,6 +24,10 @@ class NotFoundError(ShardError):
     """A data set, version or blob is not where its URL says."""
 
 
+class GoneError(NotFoundError):
+    """A version was there and has been collected, or a blob with it (HTTP 410)."""
+
+
 class StoreUnavailableError(ShardError):
     """A store did not answer within the retries and the deadline allowed."""
 

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from shards.errors import ManifestError
 from shards.sample import combine_digests
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 SHARD_SUFFIX: Final = ".tar.zst"
 MODEL_SUFFIX: Final = ".model"
+LENGTHS_SUFFIX: Final = ".lengths.npy.zst"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
@@ -47,6 +48,12 @@ class ShardInfo(BlobInfo):
     ids_digest: str
 
 
+class LengthsInfo(BlobInfo):
+    """How long the samples of each shard are, on both sides together: `shards.lengths`."""
+
+    suffix: Literal[".lengths.npy.zst"] = LENGTHS_SUFFIX
+
+
 class SplitInfo(_Frozen):
     """One split: its shards in order, their sums, and how long its samples are.
 
@@ -59,6 +66,7 @@ class SplitInfo(_Frozen):
     tgt_tokens: Count
     src_lengths: tuple[Count, ...]
     tgt_lengths: tuple[Count, ...]
+    lengths: LengthsInfo
 
     @property
     def ids_digest(self) -> str:
@@ -113,7 +121,7 @@ class InputInfo(_Frozen):
 class Manifest(_Frozen):
     """A data set version, whole and immutable."""
 
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[2] = FORMAT_VERSION
     generator: dict[str, str]
     languages: dict[Literal["src", "tgt"], str]
     tokenizer: TokenizerInfo
@@ -126,10 +134,10 @@ class Manifest(_Frozen):
 
     def blobs(self) -> tuple[BlobInfo, ...]:
         """Every blob of the version, the tokenizer first, each once."""
-        shards = (shard for split in self.splits.values() for shard in split.shards)
         unique: dict[str, BlobInfo] = {self.tokenizer.path: self.tokenizer}
-        for shard in shards:
-            unique.setdefault(shard.path, shard)
+        for split in self.splits.values():
+            for blob in (*split.shards, split.lengths):
+                unique.setdefault(blob.path, blob)
         return tuple(unique.values())
 
 

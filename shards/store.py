@@ -4,21 +4,26 @@ NAME/latest.json   NAME/versions/<sha>/manifest.json   blobs/<sha256><suffix>
 """
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
-from shards.errors import CorruptBlobError, NotFoundError, ShardError, StoreFullError
+from shards.errors import CorruptBlobError, GoneError, NotFoundError, ShardError, StoreFullError
 from shards.manifest import BlobInfo, Manifest, canonical_json, dump_manifest, load_manifest
 from shards.reader import check_blob
+from shards.retired import TOMBSTONE, Tombstone, load_tombstone
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VERSION = re.compile(r"[0-9a-f]{64}")
 RESERVED_NAMES: Final = frozenset({"blobs"})
+LOCK_FILE: Final = ".lock"
 
 
 class Store(Protocol):
@@ -103,6 +108,16 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _open_lock(path: Path) -> int:
+    """A descriptor to lock; another user may have made the file, root in a cron job for example."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
 class LocalStore:
     """A tree of data sets in a local folder: the only kind that is written to."""
 
@@ -114,11 +129,13 @@ class LocalStore:
         """The whole of a file.
 
         Raises:
-            NotFoundError: when there is none.
+            NotFoundError: when there is none; as a GoneError where its version was collected.
         """
         try:
             return (self.folder / path).read_bytes()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            if tombstone := self._tombstone_of(path):
+                raise GoneError(tombstone.sentence()) from error
             raise NotFoundError(
                 f"{self.folder / path} is not there; check the path, or build the data set first"
             ) from error
@@ -130,21 +147,35 @@ class LocalStore:
         return data
 
     def put_blob(self, data: bytes, suffix: str) -> BlobInfo:
-        """Store bytes under their own sha256; an intact copy that is there already is kept."""
+        """Store bytes under their own sha256; an intact copy that is there already is kept.
+
+        Such a copy counts as written now, which saves it from a collection until the commit.
+        """
         sha256 = hashlib.sha256(data).hexdigest()
         info = BlobInfo(sha256=sha256, bytes=len(data), suffix=suffix)
-        try:
-            self.read_blob(info)
-        except (NotFoundError, CorruptBlobError):
-            write_atomically(self.folder / info.path, data)
+        path = self.folder / info.path
+        if path.exists():
+            with self.lock(shared=True), suppress(FileNotFoundError):
+                os.utime(path)
+            with suppress(NotFoundError, CorruptBlobError):
+                self.read_blob(info)
+                return info
+        write_atomically(path, data)
         return info
 
     def commit(self, name: str, manifest: Manifest) -> str:
         """Publish a version: its statistics, then its manifest, then the `latest` pointer.
 
-        Every blob it names must be stored already; its size is checked here.
+        Every blob it names must be stored already; its size is checked here, with collections
+        locked out. A version that was collected comes back to life.
         """
         check_name(name)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.lock():
+            self._check_blobs(manifest)
+            return self._publish(name, manifest)
+
+    def _check_blobs(self, manifest: Manifest) -> None:
         for blob in manifest.blobs():
             path = self.folder / blob.path
             if not path.is_file():
@@ -158,6 +189,8 @@ class LocalStore:
                     f"blob {blob.path} has {size} bytes on disk, {blob.bytes} were written; "
                     "the version is not published; check the disk and build again"
                 )
+
+    def _publish(self, name: str, manifest: Manifest) -> str:
         data, version = dump_manifest(manifest)
         statistics = json.dumps(manifest.stats, ensure_ascii=False, indent=2, sort_keys=True)
         write_atomically(
@@ -165,8 +198,20 @@ class LocalStore:
             statistics.encode() + b"\n",
         )
         write_atomically(self.folder / version_path(name, version), data)
+        # beside a manifest it means nothing, so a crash in between does no harm
+        (self.folder / version_path(name, version, TOMBSTONE)).unlink(missing_ok=True)
         write_atomically(self.folder / name / "latest.json", canonical_json({"version": version}))
         return version
+
+    @contextmanager
+    def lock(self, *, shared: bool = False) -> Iterator[None]:
+        """Hold the store's lock: alone to publish or to collect, shared to keep both out."""
+        descriptor = _open_lock(self.folder / LOCK_FILE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def names(self) -> list[str]:
         """The data sets that have at least one version, sorted."""
@@ -174,11 +219,44 @@ class LocalStore:
 
     def versions(self, name: str) -> list[str]:
         """The versions of a data set, oldest first."""
-        found = (self.folder / check_name(name) / "versions").glob("*/manifest.json")
-        return [
-            path.parent.name
-            for path in sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.parent.name))
-        ]
+        found = []
+        for path in (self.folder / check_name(name) / "versions").glob("*/manifest.json"):
+            with suppress(FileNotFoundError):  # collected just now
+                found.append((path.stat().st_mtime_ns, path.parent.name))
+        return [version for _, version in sorted(found)]
+
+    def tombstone(self, name: str, version: str) -> Tombstone | None:
+        """What is left of a version that was collected; None when it is there, or never was."""
+        path = self.folder / version_path(name, version)
+        try:
+            data = path.with_name(TOMBSTONE).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return None if path.is_file() else load_tombstone(data)
+
+    def tombstones(self, name: str) -> list[Tombstone]:
+        """What is left of the versions of a data set that were collected, oldest first."""
+        folders = (self.folder / check_name(name) / "versions").glob(f"*/{TOMBSTONE}")
+        found = (self.tombstone(name, path.parent.name) for path in folders)
+        return sorted(filter(None, found), key=lambda stone: (stone.published, stone.version))
+
+    def tombstone_of_blob(self, file: str) -> Tombstone | None:
+        """What is left of a version that was collected and its blob of that name with it."""
+        for path in self.folder.glob(f"*/versions/*/{TOMBSTONE}"):
+            with suppress(FileNotFoundError):
+                if file.encode() in path.read_bytes():  # before it is parsed: most do not name it
+                    stone = self.tombstone(path.parents[2].name, path.parent.name)
+                    if stone is not None and file in stone.blobs:
+                        return stone
+        return None
+
+    def _tombstone_of(self, path: str) -> Tombstone | None:
+        match path.split("/"):
+            case [name, "versions", version, _]:
+                return self.tombstone(name, version)
+            case ["blobs", file]:
+                return self.tombstone_of_blob(file)
+        return None
 
     def manifest(self, name: str, version: str) -> Manifest:
         """A version's manifest, verified."""

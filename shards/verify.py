@@ -1,6 +1,5 @@
 """A data set version → everything that is wrong with it; an empty list means nothing is."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -11,7 +10,8 @@ from shards.block import Block
 from shards.cli.console import Report, silent
 from shards.dataset import Dataset
 from shards.errors import ShardError
-from shards.manifest import Manifest, ShardInfo, Split
+from shards.lengths import ShardLengths, lengths_of, load_lengths, same_lengths
+from shards.manifest import Manifest, ShardInfo, Split, SplitInfo
 
 
 @dataclass(slots=True)
@@ -28,7 +28,8 @@ class Findings:
 def verify_dataset(dataset: Dataset, report: Report = silent) -> Findings:
     """Read every blob of a version and check bytes, counts, ids, tokens, tags and the split."""
     findings = Findings()
-    _check_blob(dataset, findings)
+    _check_tokenizer(dataset, findings)
+    told = {split: _told_lengths(dataset, info, findings) for split, info in _splits(dataset)}
     shards = [
         (split, shard) for split, info in dataset.manifest.splits.items() for shard in info.shards
     ]
@@ -36,23 +37,23 @@ def verify_dataset(dataset: Dataset, report: Report = silent) -> Findings:
         split: [] for split in dataset.manifest.splits
     }
     texts: dict[Split, set[int]] = {split: set() for split in dataset.manifest.splits}
-    lengths: dict[Split, tuple[Counter[int], Counter[int]]] = {
-        split: (Counter(), Counter()) for split in dataset.manifest.splits
-    }
+    lengths: dict[Split, list[ShardLengths]] = {split: [] for split in dataset.manifest.splits}
     for number, (split, shard) in enumerate(shards):
-        for block in _blocks(dataset, shard, findings):
+        blocks = _blocks(dataset, shard, findings)
+        if blocks:
+            lengths[split].append(lengths_of(blocks))
+        for block in blocks:
             findings.problems += _block_problems(block, shard, dataset.manifest)
             ids[split].append(block.id)
             texts[split].update(_source_hashes(block, dataset.manifest.tags.prefix_tokens))
-            lengths[split][0].update(block.src_len.tolist())
-            lengths[split][1].update(block.tgt_len.tolist())
             findings.blocks += 1
             findings.samples += block.num_samples
             findings.tokens += len(block.src) + len(block.tgt)
         report("verify", number + 1, len(shards))
     if not findings.problems:
         findings.problems += _id_problems(ids)
-        findings.problems += _length_problems(lengths, dataset.manifest)
+        for split, info in _splits(dataset):
+            findings.problems += _length_problems(lengths[split], told[split], info)
         if shared := len(texts.get("train", set()) & texts.get("val", set())):
             findings.problems.append(
                 f"{shared} source sentences stand in both train and val; build the data set again"
@@ -60,22 +61,35 @@ def verify_dataset(dataset: Dataset, report: Report = silent) -> Findings:
     return findings
 
 
-def _check_blob(dataset: Dataset, findings: Findings) -> None:
+def _splits(dataset: Dataset) -> list[tuple[Split, SplitInfo]]:
+    return list(dataset.manifest.splits.items())
+
+
+def _check_tokenizer(dataset: Dataset, findings: Findings) -> None:
     try:
         dataset.read_blob(dataset.manifest.tokenizer)
     except ShardError as error:
         findings.problems.append(f"tokenizer: {error}")
 
 
-def _blocks(dataset: Dataset, shard: ShardInfo, findings: Findings) -> Iterator[Block]:
+def _told_lengths(dataset: Dataset, info: SplitInfo, findings: Findings) -> list[ShardLengths]:
+    """What the table of a split says of its shards, or the reason why that is not to be used."""
+    try:
+        return load_lengths(dataset.read_blob(info.lengths), info)
+    except ShardError as error:
+        findings.problems.append(str(error))
+        return []
+
+
+def _blocks(dataset: Dataset, shard: ShardInfo, findings: Findings) -> list[Block]:
     """The blocks of one shard, or the reason why there are none among the findings."""
     try:
         blocks = dataset.read_shard(shard)
     except ShardError as error:
         findings.problems.append(str(error))
-        return
+        return []
     findings.shards += 1
-    yield from blocks
+    return blocks
 
 
 def _block_problems(block: Block, shard: ShardInfo, manifest: Manifest) -> Iterator[str]:
@@ -113,11 +127,11 @@ def _id_problems(ids: dict[Split, list[npt.NDArray[np.uint64]]]) -> Iterator[str
 
 
 def _length_problems(
-    lengths: dict[Split, tuple[Counter[int], Counter[int]]], manifest: Manifest
+    found: list[ShardLengths], told: list[ShardLengths], info: SplitInfo
 ) -> Iterator[str]:
-    for split, info in manifest.splits.items():
-        for side, found, told in zip(
-            ("src", "tgt"), lengths[split], (info.src_lengths, info.tgt_lengths), strict=True
-        ):
-            if found != Counter({n: count for n, count in enumerate(told) if count}):
-                yield f"{split}: the {side} length histogram is not that of the shards"
+    for shard, one, other in zip(info.shards, found, told, strict=True):
+        if not same_lengths(one, other):
+            yield (
+                f"shard {shard.path}: its samples do not have the lengths that the table "
+                f"{info.lengths.path} says; build the data set again"
+            )

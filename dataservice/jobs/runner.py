@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,6 +50,8 @@ class JobRunner:
         self._command = command
         self._grace_s = grace_s
         self._max_queued = max_queued
+        self.on_success: Callable[[], Awaitable[None]] | None = None
+        """Awaited after each job that published a version, before the next one begins."""
         self._records: dict[str, JobRecord] = {}
         self._ended: dict[str, asyncio.Event] = {}
         self._queue: asyncio.Queue[tuple[str, Path] | None] = asyncio.Queue()
@@ -161,6 +163,8 @@ class JobRunner:
         version = published_version(status, line, record.dataset)
         if version is not None:
             await self._change(record.succeeded(version))
+            if self.on_success is not None:
+                await self.on_success()
         elif self._stopping:
             await self._change(record.interrupted())
         else:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from dataservice.errors import BuildError
-from dataservice.prepare.encode import EncodeResult, EncodeUnit, encode_partition
+from dataservice.prepare.encode import EncodeResult, EncodeUnit, SplitCounts, encode_partition
 from dataservice.prepare.engine import Engine
 from dataservice.prepare.partition import (
     SPLITS,
@@ -25,18 +25,22 @@ from dataservice.prepare.partition import (
     save_keys,
     split_partition,
 )
-from dataservice.prepare.report import merge_counts, split_info, statistics
+from dataservice.prepare.report import merge_counts, statistics
 from dataservice.prepare.sources import Chunk, read_chunks, write_demo_source
 from dataservice.prepare.tags import choose_tag_symbols
 from dataservice.prepare.tokenizer import TARGET_SYMBOLS, load_tokenizer, train_tokenizer
 from dataservice.prepare.work import work_folder
 from dataservice.settings import BuildSettings
 from shards.cli.console import Report, silent
+from shards.lengths import dump_lengths, make_split_info
 from shards.manifest import (
+    LENGTHS_SUFFIX,
     MODEL_SUFFIX,
     InputInfo,
+    LengthsInfo,
     Manifest,
     SourceInfo,
+    SplitInfo,
     TagInfo,
     TokenizerInfo,
 )
@@ -264,7 +268,7 @@ class _Build:
                     "year": str(self.settings.default_year),
                 },
             ),
-            splits={split: split_info(counts) for split, counts in splits.items()},
+            splits={split: self._split_info(counts) for split, counts in splits.items()},
             sources=tuple(
                 SourceInfo(
                     name=name, samples=sum(counts.sources[name] for counts in splits.values())
@@ -276,6 +280,13 @@ class _Build:
             stats=statistics(
                 read, sum(part.changed for part in cleaned), dropped, splits, tokenizer
             ),
+        )
+
+    def _split_info(self, counts: SplitCounts) -> SplitInfo:
+        """What the manifest says of a split, once the table of its lengths is stored."""
+        blob = self.store.put_blob(dump_lengths(counts.lengths), LENGTHS_SUFFIX)
+        return make_split_info(
+            counts.shards, counts.lengths, LengthsInfo(sha256=blob.sha256, bytes=blob.bytes)
         )
 
 

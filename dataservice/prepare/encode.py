@@ -12,6 +12,7 @@ from dataservice.prepare.tags import tag_ids
 from dataservice.prepare.tokenizer import load_tokenizer
 from dataservice.settings import BuildSettings
 from shards.block import MAX_BLOCK_SAMPLES, Block, block_from_samples, id_dtype
+from shards.lengths import ShardLengths, lengths_of
 from shards.manifest import SHARD_SUFFIX, ShardInfo, Split
 from shards.sample import Sample, pair_id
 from shards.store import LocalStore
@@ -36,8 +37,7 @@ class SplitCounts:
     """What one split of one partition holds."""
 
     shards: list[ShardInfo]
-    src_lengths: Counter[int]
-    tgt_lengths: Counter[int]
+    lengths: list[ShardLengths]  # of each shard
     sources: Counter[str]
     tags: Counter[int]  # by the id that stands in the sample
     chars: Counter[str]
@@ -68,8 +68,7 @@ def encode_partition(unit: EncodeUnit) -> EncodeResult:
         tgt = tokenizer.encode([row.en for row in rows])
         counts = SplitCounts(
             shards=[],
-            src_lengths=Counter(),
-            tgt_lengths=Counter(),
+            lengths=[],
             sources=Counter(),
             tags=Counter(),
             chars=Counter(),
@@ -99,8 +98,6 @@ def _sample(
         tgt=np.array(tgt_ids, dtype),
         source=unit.sources[row.source],
     )
-    counts.src_lengths[len(sample.src)] += 1
-    counts.tgt_lengths[len(sample.tgt)] += 1
     counts.sources[row.source] += 1
     counts.tags.update(tags)
     counts.chars.update(row.ru)
@@ -121,6 +118,7 @@ def _write_shards(
         data, info = write_shard(blocks, zstd_level=settings.zstd_level)
         store.put_blob(data, SHARD_SUFFIX)
         counts.shards.append(info)
+        counts.lengths.append(lengths_of([block for _, block in blocks]))
 
     for start in range(0, len(samples), MAX_BLOCK_SAMPLES):
         block = block_from_samples(samples[start : start + MAX_BLOCK_SAMPLES], settings.vocab_size)

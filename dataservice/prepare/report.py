@@ -9,7 +9,8 @@ import sentencepiece
 
 from dataservice.errors import BuildError
 from dataservice.prepare.encode import SplitCounts
-from shards.manifest import Split, SplitInfo
+from shards.lengths import histogram, merge_lengths
+from shards.manifest import Split
 
 _TOP_NAMES: Final = 200
 
@@ -18,8 +19,7 @@ def merge_counts(parts: Sequence[SplitCounts]) -> SplitCounts:
     """Sum the counts of partitions, shards in partition order."""
     total = SplitCounts(
         shards=[shard for part in parts for shard in part.shards],
-        src_lengths=Counter(),
-        tgt_lengths=Counter(),
+        lengths=[lengths for part in parts for lengths in part.lengths],
         sources=Counter(),
         tags=Counter(),
         chars=Counter(),
@@ -27,27 +27,11 @@ def merge_counts(parts: Sequence[SplitCounts]) -> SplitCounts:
         num_chars={},
     )
     for part in parts:
-        for name in ("src_lengths", "tgt_lengths", "sources", "tags", "chars"):
+        for name in ("sources", "tags", "chars"):
             getattr(total, name).update(getattr(part, name))
         for language, number in part.num_chars.items():
             total.num_chars[language] = total.num_chars.get(language, 0) + number
     return total
-
-
-def split_info(counts: SplitCounts) -> SplitInfo:
-    """What the manifest says of a split."""
-
-    def by_length(lengths: Counter[int]) -> tuple[int, ...]:
-        return tuple(lengths[number] for number in range(max(lengths, default=-1) + 1))
-
-    return SplitInfo(
-        shards=tuple(counts.shards),
-        samples=sum(shard.samples for shard in counts.shards),
-        src_tokens=sum(shard.src_tokens for shard in counts.shards),
-        tgt_tokens=sum(shard.tgt_tokens for shard in counts.shards),
-        src_lengths=by_length(counts.src_lengths),
-        tgt_lengths=by_length(counts.tgt_lengths),
-    )
 
 
 def statistics(
@@ -104,10 +88,14 @@ def _split_statistics(
     known = frozenset("".join(piece for piece in pieces if not piece.startswith("<"))) | {" "}
     chars = counts.chars.total()
     covered = sum(number for char, number in counts.chars.items() if char in known)
+    lengths = merge_lengths(counts.lengths)
     names = Counter({pieces[number]: count for number, count in counts.tags.items()})
     return {
         "samples": counts.sources.total(),
-        "tokens": {"src": _lengths(counts.src_lengths), "tgt": _lengths(counts.tgt_lengths)},
+        "tokens": {
+            "src": _lengths(histogram(lengths.src_len, lengths.count)),
+            "tgt": _lengths(histogram(lengths.tgt_len, lengths.count)),
+        },
         "vocabulary": {
             "size": len(pieces),
             "used": used,
@@ -127,18 +115,17 @@ def _split_statistics(
     }
 
 
-def _lengths(lengths: Counter[int]) -> dict[str, float | int]:
-    total = lengths.total()
+def _lengths(by_length: Sequence[int]) -> dict[str, float | int]:
+    counts = np.array(by_length, np.int64)
+    total = int(counts.sum())
     if not total:
         return {"total": 0, "mean": 0.0, "p50": 0, "p90": 0, "p99": 0, "max": 0}
-    values = np.array(sorted(lengths))
-    ends = np.cumsum([lengths[int(value)] for value in values])
-    tokens = sum(value * number for value, number in lengths.items())
+    ends = np.cumsum(counts)
+    tokens = int(counts @ np.arange(len(counts)))
     quantiles = {
-        f"p{percent}": int(values[np.searchsorted(ends, percent / 100 * total)])
-        for percent in (50, 90, 99)
+        f"p{percent}": int(np.searchsorted(ends, percent / 100 * total)) for percent in (50, 90, 99)
     }
-    return {"total": tokens, "mean": round(tokens / total, 2), **quantiles, "max": int(values[-1])}
+    return {"total": tokens, "mean": round(tokens / total, 2), **quantiles, "max": len(counts) - 1}
 
 
 def _top(names: Counter[str], prefix: str) -> dict[str, int]:

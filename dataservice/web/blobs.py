@@ -46,13 +46,17 @@ def blob_response(request: Request, folder: Path, file: str) -> Response:
         f"there is no blob {file} here; a version's manifest names its blobs, and "
         "GET /datasets lists what there is"
     )
-    media_type = _MEDIA_TYPES.get(name["suffix"], "application/octet-stream")
     path = folder / "blobs" / file
-    return immutable_response(request, path, name["sha256"], media_type, missing)
+    return immutable_response(request, path, name["sha256"], media_type(name["suffix"]), missing)
+
+
+def media_type(suffix: str) -> str:
+    """What a file of the store is called in a Content-Type."""
+    return _MEDIA_TYPES.get(suffix, "application/octet-stream")
 
 
 def immutable_response(
-    request: Request, path: Path, sha256: str, media_type: str, missing: str
+    request: Request, path: Path, sha256: str, kind: str, missing: str
 ) -> Response:
     """A file that never changes.
 
@@ -68,7 +72,7 @@ def immutable_response(
     headers = {"etag": f'"{sha256}"', "cache-control": IMMUTABLE}
     if is_known(request.headers.getlist("if-none-match"), headers["etag"]):
         return Response(status_code=304, headers=headers)
-    return StoredFile(path, headers=headers, media_type=media_type, stat_result=status)
+    return StoredFile(path, headers=headers, media_type=kind, stat_result=status)
 
 
 def pointer_response(request: Request, data: bytes) -> Response:

@@ -14,8 +14,9 @@ from dataservice.web.pages import (
     VersionPage,
 )
 from shards.dataset import read_latest
-from shards.errors import ManifestError, NotFoundError, ShardError
+from shards.errors import GoneError, ManifestError, NotFoundError, ShardError
 from shards.manifest import Manifest, SplitInfo
+from shards.retired import Tombstone
 from shards.store import LocalStore, check_name, is_version, version_path
 
 _MANIFESTS_KEPT: Final = 64
@@ -70,12 +71,14 @@ class Catalog:
         return DatasetPage(**entry.model_dump(), versions=self._store.versions(name))
 
     def version_entries(self, name: str, root: str) -> list[VersionEntry]:
-        """The versions of a data set, oldest first. Raises as `latest`."""
+        """The versions of a data set, those collected too, oldest first. Raises as `latest`."""
         latest = self.latest(name)
-        return [
+        there = [
             self._version_entry(name, version, latest, root)
             for version in self._store.versions(name)
         ]
+        retired = [_retired_entry(stone, root) for stone in self._store.tombstones(name)]
+        return sorted([*retired, *there], key=lambda entry: entry.published)
 
     def version_page(self, name: str, version: str, root: str) -> VersionPage:
         """One version. Raises NotFoundError, ManifestError."""
@@ -133,7 +136,10 @@ class Catalog:
             )
 
     def require_version(self, name: str, version: str) -> None:
-        """Raise NotFoundError, saying where to look, unless a data set has that version."""
+        """Raise NotFoundError, saying where to look, unless a data set has that version.
+
+        It is a GoneError when the version was collected.
+        """
         self.require_dataset(name)
         if not is_version(version):
             raise NotFoundError(
@@ -141,10 +147,17 @@ class Catalog:
                 f"manifest, 64 digits of 0-9 a-f; GET /datasets/{name}/versions lists them"
             )
         if not (self.folder / version_path(name, version)).is_file():
+            if stone := self._store.tombstone(name, version):
+                raise GoneError(_collected(stone))
             raise NotFoundError(
                 f"data set {name!r} has no version {version}; "
                 f"GET /datasets/{name}/versions lists those it has"
             )
+
+    def gone_blob(self, file: str) -> GoneError | None:
+        """Why a blob is not there, if that is because its version was collected."""
+        stone = self._store.tombstone_of_blob(file)
+        return None if stone is None else GoneError(f"blob {file} is gone: {_collected(stone)}")
 
     def _version_entry(self, name: str, version: str, latest: str, root: str) -> VersionEntry:
         entry = VersionEntry(
@@ -170,6 +183,21 @@ def _is_name(text: str) -> bool:
         return check_name(text) == text
     except ShardError:
         return False
+
+
+def _collected(stone: Tombstone) -> str:
+    there = f"GET /datasets/{stone.dataset}/versions lists the versions that are there"
+    return f"{stone.sentence()}; {there}"
+
+
+def _retired_entry(stone: Tombstone, root: str) -> VersionEntry:
+    return VersionEntry(
+        version=stone.version,
+        latest=False,
+        published=stone.published,
+        url=f"{root}/{stone.dataset}/versions/{stone.version}",
+        retired=stone.retired,
+    )
 
 
 def _counts(manifest: Manifest) -> dict[str, object]:

@@ -8,16 +8,19 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from dataservice.collect.errors import TooManyLeasesError
 from dataservice.jobs.request import ForbiddenSourceError, RequestError
 from dataservice.jobs.runner import QueueFullError
-from shards.errors import NotFoundError, PrometheusError, StoreFullError
+from shards.errors import GoneError, NotFoundError, PrometheusError, StoreFullError
 
 _MAX_DETAIL: Final = 4000
 _STATUS: Final = (
+    (GoneError, 410),
     (NotFoundError, 404),
     (ForbiddenSourceError, 403),
     (RequestError, 422),
     (QueueFullError, 429),
+    (TooManyLeasesError, 429),
     (StoreFullError, 507),
     (PrometheusError, 500),
 )

@@ -2,7 +2,6 @@
 
 import json
 from typing import Annotated, Any, Final, NoReturn
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 
@@ -10,7 +9,14 @@ from dataservice.jobs.records import JobRecord
 from dataservice.jobs.request import SERVICE_ONLY, RequestError, merge_settings
 from dataservice.settings import BuildSettings, SourceSettings
 from dataservice.web.pages import ErrorPage, JobPage, JobsPage
-from dataservice.web.parts import RootUrl, RunnerPart, SettingsPart, readable, revalidate
+from dataservice.web.parts import (
+    RootUrl,
+    RunnerPart,
+    SettingsPart,
+    readable,
+    refuse_other_sites,
+    revalidate,
+)
 from shards.errors import NotFoundError
 from shards.manifest import canonical_json
 
@@ -29,26 +35,13 @@ def _body_schema() -> dict[str, Any]:
     return {"required": False, "content": {"application/json": {"schema": schema}}}
 
 
-def _refuse_other_sites(request: Request) -> None:
-    """A web page of another site must not start a build through a visitor's browser."""
-    site = request.headers.get("sec-fetch-site")
-    origin = request.headers.get("origin")
-    same = origin is None or urlsplit(origin).netloc == request.headers.get("host")
-    if site not in (None, "none", "same-origin") or (site is None and not same):
-        raise HTTPException(
-            403,
-            f"a reshard from the web page {origin!r} is refused, since it is not of this service; "
-            "use curl or another program, or a page of this service",
-        )
-
-
 router = APIRouter(tags=["jobs"])
 
 
 @router.post(
     "/reshard",
     status_code=202,
-    dependencies=[Depends(_refuse_other_sites), Depends(revalidate)],
+    dependencies=[Depends(refuse_other_sites), Depends(revalidate)],
     responses={status: {"model": ErrorPage} for status in (403, 413, 422, 429, 507)},
     openapi_extra={"requestBody": _body_schema()},
 )

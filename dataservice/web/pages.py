@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field
 
+from dataservice.collect.leases import Lease
 from dataservice.jobs.records import JobRecord
 
 
@@ -70,6 +71,9 @@ class VersionEntry(BaseModel):
     sources: dict[str, int] | None = Field(None, description="Samples by source name")
     vocab_size: int | None = None
     problem: str | None = None
+    retired: AwareDatetime | None = Field(
+        None, description="When it was collected; its files answer 410 since then"
+    )
 
 
 class VersionsPage(BaseModel):
@@ -127,3 +131,17 @@ class JobsPage(BaseModel):
     """Jobs, newest first."""
 
     jobs: list[JobPage]
+
+
+class LeasePage(Lease):
+    """A lease, with the URL that renews it (PUT) or gives it back (DELETE)."""
+
+    url: str
+
+
+class LeasesPage(BaseModel):
+    """The leases that hold a version, oldest first."""
+
+    name: str
+    version: str
+    leases: list[LeasePage]

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
 from dataservice.jobs.runner import JobRunner
 from dataservice.settings import ServiceSettings
@@ -35,6 +36,19 @@ def _root(request: Request) -> str:
 def revalidate(response: Response) -> None:
     """A page shows what is now: caches ask again."""
     response.headers["cache-control"] = REVALIDATE
+
+
+def refuse_other_sites(request: Request) -> None:
+    """A web page of another site must not change anything through a visitor's browser."""
+    site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    same = origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    if site not in (None, "none", "same-origin") or (site is None and not same):
+        raise HTTPException(
+            403,
+            f"a {request.method} from the web page {origin!r} is refused, since it is not of this "
+            "service; use curl or another program, or a page of this service",
+        )
 
 
 SettingsPart = Annotated[ServiceSettings, Depends(_settings)]

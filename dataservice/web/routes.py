@@ -24,7 +24,10 @@ from shards.errors import NotFoundError
 from shards.store import version_path
 
 _JSON: Final = "application/json"
-_MISSING: Final[dict[int | str, dict[str, Any]]] = {404: {"model": ErrorPage}}
+_MISSING: Final[dict[int | str, dict[str, Any]]] = {
+    404: {"model": ErrorPage},
+    410: {"model": ErrorPage, "description": "It was here and has been collected"},
+}
 _FILE: Final[dict[str, Any]] = {
     "tags": ["files"],
     "response_class": FileResponse,
@@ -43,7 +46,10 @@ router = APIRouter()
 @readable(router, "/datasets/blobs/{file}", **_FILE)
 def blob(request: Request, catalog: CatalogPart, file: str) -> Response:
     """A shard or a tokenizer, named by its sha256."""
-    return blob_response(request, catalog.folder, file)
+    try:
+        return blob_response(request, catalog.folder, file)
+    except NotFoundError as error:
+        raise catalog.gone_blob(file) or error from None
 
 
 @readable(router, "/datasets/{name}/latest.json", **_FILE)

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -133,12 +134,19 @@ def output(container: str) -> str:
     return done.stdout
 
 
-_STACK = pytest.StashKey[Stack]()
+_STACK = pytest.StashKey[Stack | None]()
 
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """The images, built; nothing runs yet."""
+    with project(request.config, "dataservice", "trainer") as stack:
+        yield stack
+
+
+@contextmanager
+def project(config: pytest.Config, *services: str) -> Iterator[Stack]:
+    """A Compose project with the images of some services built; taken down at the end."""
     try:
         answer = subprocess.run(["docker", "version"], capture_output=True, timeout=60, check=False)
     except FileNotFoundError:
@@ -149,12 +157,14 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     stack = Stack(f"prometheus-test-{secrets.token_hex(4)}", port)
-    request.config.stash[_STACK] = stack
+    before = config.stash.get(_STACK, None)
+    config.stash[_STACK] = stack
     try:
-        for service in ("dataservice", "trainer"):
+        for service in services:
             stack.compose("build", service, timeout=1200)
         yield stack
     finally:
+        config.stash[_STACK] = before
         _take_down(stack)
 
 

@@ -17,7 +17,7 @@ from dataservice.cli import app, main
 from dataservice.prepare.build import BuildResult
 from tests.dataservice.prepare.builds import tagged_rows, write_rows
 
-COMMANDS = ["build", "serve", "verify", "export"]
+COMMANDS = ["build", "serve", "verify", "export", "gc"]
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,24 @@ def test_verify_and_export_tell_programs_what_they_did(
     assert exported["train_ru.txt"] + exported["val_ru.txt"] == 700
 
 
+def test_a_collection_tells_programs_and_people_what_stayed_and_why(
+    cli: Run, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = cli("build", *quick(corpus), "--json").result["version"]
+    new = cli("build", *quick(corpus), "--split-seed", "1", "--json").result["version"]
+    assert cli("gc", "--json").result["retired"] == []  # younger than the grace period
+    planned = cli("gc", "--keep", "1", "--grace-s", "0", "--dry-run")
+    assert "dry run: true" in planned.stdout.splitlines()
+    monkeypatch.setenv("DATASERVICE_KEEP_VERSIONS", "1")
+    report = cli("gc", "--grace-s", "0", "--json").result
+    assert [entry["version"] for entry in report["retired"]] == [old]
+    assert report["kept"] == [
+        {"dataset": "demo", "version": new, "reasons": ["latest", "among the newest 1"]}
+    ]
+    one_error(cli("verify", f"data/datasets/demo/versions/{old}"), "was collected on", "--keep")
+    assert cli("verify", "data/datasets/demo").status == 0
+
+
 def test_a_failure_is_json_too_where_json_was_asked_for(cli: Run) -> None:
     outcome = cli("verify", "nowhere/demo", "--json")
     assert outcome.result["error"] in one_error(outcome)
@@ -162,6 +180,8 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "bad name": (["build", "--name", "../up"], ["'../up'", "cannot be used"]),
     "author that no tag can keep": (["build", "--default-author", "<>"], ["default_author"]),
     "unknown progress": (["build", "--progress", "loud"], ["--progress loud", "bar or json"]),
+    "nothing to collect": (["gc", "--data-dir", "nowhere"], ["nowhere/datasets", "--data-dir"]),
+    "nothing to keep": (["gc", "--keep", "0"], ["keep_versions", "0"]),
     "missing config": (["build", "--config", "no.yaml"], ["no.yaml is not there"]),
     "no data set here": (["verify", "nowhere/demo"], ["no data set 'demo'", "dataservice build"]),
     "no such scheme": (["verify", "ftp://host/demo"], ["'ftp'", "http://"]),

@@ -9,6 +9,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dataservice.prepare.build import BuildResult
@@ -16,6 +17,7 @@ from dataservice.verify import verify
 from shards.dataset import Dataset, open_dataset
 from shards.errors import ManifestError
 from shards.http import RetryPolicy
+from shards.lengths import ShardLengths, dump_lengths, load_lengths
 from shards.manifest import BlobInfo, Manifest, dump_manifest
 from shards.store import LocalStore
 from shards.verify import Findings
@@ -188,7 +190,7 @@ def val_is_train(value: dict[str, Any]) -> None:
     ("change", "told"),
     [
         (more_samples, "holds samples"),
-        (other_histogram, "src length histogram"),
+        (other_histogram, "its src lengths are not src_lengths of the manifest"),
         (smaller_vocabulary, "outside the vocabulary of 200"),
         (other_tag_ids, "does not begin with 3 tags"),
         (other_pad, "<pad> has id 0, the manifest says 7"),
@@ -227,6 +229,28 @@ def test_a_tokenizer_of_another_build_is_found_out(built: BuildResult, copied_ro
 
     problems = verify(republish(copied_root, built, swap)).problems
     assert any("<author_A._Writer> has id" in problem for problem in problems)
+
+
+def test_a_table_of_lengths_that_is_not_that_of_the_shards_is_found_out(
+    built: BuildResult, copied_root: Path
+) -> None:
+    """Its sums and histograms are those of the manifest: only the shards tell."""
+    store, info = LocalStore(copied_root), built.manifest.splits["train"]
+    first, *others = load_lengths(store.read_blob(info.lengths), info)
+    turned = np.unique(np.stack([1 - first.parity, first.src_len, first.tgt_len]), axis=1)
+    assert turned.shape == (3, len(first.count))
+    order = np.lexsort((first.tgt_len, first.src_len, 1 - first.parity))
+    wrong = ShardLengths(
+        parity=turned[0], src_len=turned[1], tgt_len=turned[2], count=first.count[order]
+    )
+    blob = store.put_blob(dump_lengths([wrong, *others]), info.lengths.suffix)
+
+    def swap(value: dict[str, Any]) -> None:
+        value["splits"]["train"]["lengths"] |= {"sha256": blob.sha256, "bytes": blob.bytes}
+
+    (problem,) = verify(republish(copied_root, built, swap)).problems
+    assert problem.startswith(f"shard {info.shards[0].path}: its samples do not have the lengths")
+    assert blob.path in problem
 
 
 def test_verification_reports_its_progress(built_root: Path) -> None:

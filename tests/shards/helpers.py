@@ -2,8 +2,8 @@
 
 import hashlib
 import io
+import itertools
 import tarfile
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,11 @@ import numpy as np
 import zstandard
 
 from shards.block import Block, block_from_samples, id_dtype
+from shards.lengths import ShardLengths, dump_lengths, lengths_of, make_split_info
 from shards.manifest import (
+    LENGTHS_SUFFIX,
     BlobInfo,
+    LengthsInfo,
     Manifest,
     ShardInfo,
     SourceInfo,
@@ -84,19 +87,22 @@ def tar_members(raw: bytes) -> list[tarfile.TarInfo]:
         return tar.getmembers()
 
 
-def split_info(shards: Sequence[ShardInfo], blocks: Sequence[Block]) -> SplitInfo:
-    def lengths(name: str) -> tuple[int, ...]:
-        found = Counter(int(n) for block in blocks for n in getattr(block, name))
-        return tuple(found[n] for n in range(max(found, default=-1) + 1))
+def shard_lengths(shards: Sequence[ShardInfo], blocks: Sequence[Block]) -> list[ShardLengths]:
+    """The lengths of each shard, given the blocks of all of them, one after the other."""
+    left = iter(blocks)
+    return [lengths_of(list(itertools.islice(left, shard.blocks))) for shard in shards]
 
-    return SplitInfo(
-        shards=tuple(shards),
-        samples=sum(shard.samples for shard in shards),
-        src_tokens=sum(shard.src_tokens for shard in shards),
-        tgt_tokens=sum(shard.tgt_tokens for shard in shards),
-        src_lengths=lengths("src_len"),
-        tgt_lengths=lengths("tgt_len"),
-    )
+
+def split_info(shards: Sequence[ShardInfo], blocks: Sequence[Block]) -> SplitInfo:
+    """What a manifest says of a split; its table of lengths is `lengths_blob`, put or not."""
+    data = lengths_blob(shards, blocks)
+    blob = LengthsInfo(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+    return make_split_info(shards, shard_lengths(shards, blocks) if blocks else [], blob)
+
+
+def lengths_blob(shards: Sequence[ShardInfo], blocks: Sequence[Block]) -> bytes:
+    """The table of lengths that belongs to `split_info` of the same; empty without blocks."""
+    return dump_lengths(shard_lengths(shards, blocks) if blocks else [])
 
 
 def make_manifest(
@@ -140,4 +146,5 @@ def fill_store(folder: Path, seed: int = 0, shards: int = 1) -> tuple[LocalStore
         store.put_blob(data, info.suffix)
         infos.append(info)
     model = store.put_blob(b"a tokenizer", ".model")
+    store.put_blob(lengths_blob(infos, blocks), LENGTHS_SUFFIX)
     return store, make_manifest(infos, blocks, model)

@@ -100,7 +100,7 @@ def test_edited_bytes_are_refused_with_both_digests() -> None:
         load_manifest(changed, version, "there")
 
 
-@pytest.mark.parametrize("declared", [0, 2, 99, "1", None, 1.5])
+@pytest.mark.parametrize("declared", [0, 1, FORMAT_VERSION + 1, 99, "2", None, 2.5])
 def test_an_unknown_format_version_names_found_and_expected(declared: object) -> None:
     data, version = edited(format_version=declared)
     with pytest.raises(
@@ -110,8 +110,8 @@ def test_an_unknown_format_version_names_found_and_expected(declared: object) ->
 
 
 def test_a_newer_format_is_named_before_its_unknown_keys() -> None:
-    data, version = edited(format_version=2, novelty=1)
-    with pytest.raises(ManifestError, match="format version 2"):
+    data, version = edited(format_version=FORMAT_VERSION + 1, novelty=1)
+    with pytest.raises(ManifestError, match=f"format version {FORMAT_VERSION + 1}"):
         load_manifest(data, version, "here")
 
 
@@ -161,6 +161,7 @@ def test_blobs_are_listed_once_each_the_tokenizer_first() -> None:
         manifest.tokenizer.sha256,
         SHARDS[0].sha256,
         SHARDS[1].sha256,
+        manifest.splits["train"].lengths.sha256,
     ]
 
 

@@ -1,7 +1,9 @@
 """A folder as a tree of data sets: names, blobs, versions, and what a reader may see of them."""
 
 import json
+import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,6 +88,14 @@ def test_an_intact_blob_is_not_written_again(tmp_path: Path) -> None:
     before = path.stat()
     store.put_blob(b"bytes", ".model")
     assert path.stat().st_ino == before.st_ino
+
+
+def test_an_intact_blob_that_is_stored_again_counts_as_written_now(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    path = tmp_path / store.put_blob(b"bytes", ".model").path
+    os.utime(path, (1, 1))
+    store.put_blob(b"bytes", ".model")
+    assert path.stat().st_mtime > time.time() - 60
 
 
 @pytest.mark.parametrize("damaged", [b"", b"byte", b"bytEs", b"bytes and more"])
@@ -191,7 +201,7 @@ def test_the_same_version_from_many_threads_is_one_version(tmp_path: Path) -> No
     assert len(set(found)) == 1
     dataset = open_dataset(str(tmp_path / "demo"))
     assert verify_dataset(dataset).problems == []
-    assert len(files(tmp_path)) == len(dataset.manifest.blobs()) + 3
+    assert len(files(tmp_path)) == len(dataset.manifest.blobs()) + 4  # three of the version, .lock
 
 
 def test_writing_replaces_a_file_whole(tmp_path: Path) -> None:

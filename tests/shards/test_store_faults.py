@@ -97,7 +97,7 @@ def test_the_manifest_is_written_after_all_it_names_and_latest_after_it(
     monkeypatch.setattr(os, "replace", recording)
     publish(tmp_path, seed=0)
     assert written[-3:] == ["dataset_stats.json", "manifest.json", "latest.json"]
-    assert len(written) == 5
+    assert len(written) == 6
 
 
 def test_bytes_reach_the_disk_before_the_name_does(

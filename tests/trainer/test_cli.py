@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from trainer.cli import main
+from trainer.cli.plan import in_bytes
 
 TINY = (
     *("--d-model", "32", "--num-heads", "2", "--encoder-layers", "1", "--decoder-layers", "1"),
@@ -47,11 +48,57 @@ def run_dir(pairs_url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("command", ["train", "generate"])
+@pytest.mark.parametrize("command", ["train", "plan", "generate"])
 def test_every_command_teaches_with_an_example(trainer: Trainer, command: str) -> None:
     status, output, _ = trainer(command, "--help")
     assert status == 0
     assert f"Example: trainer {command}" in output
+
+
+@pytest.mark.slow
+def test_the_plan_of_a_run_is_what_it_then_trains(
+    trainer: Trainer, pairs_url: str, tmp_path: Path
+) -> None:
+    options = ("--data", pairs_url, "--batch-size", "300", "--window-samples", "500")
+    status, output, _ = trainer("plan", *options, "--json")
+    assert status == 0
+    (plan,) = json.loads(output)["data"]
+    (epoch,) = plan["epochs"]
+    quiet = ("--eval-every", "99", "--save-every", "99", "--num-samples", "0")
+    run = ("--run-dir", str(tmp_path), *TINY, *quiet, "--max-steps", str(epoch["steps"]), *options)
+    _, output, errors = trainer("train", *run, "--json")
+    assert json.loads(output)["epochs"] == [1]
+    assert f"is {epoch['steps']} steps and {epoch['target_tokens']:,} target tokens" in errors
+    assert "the run is 1.00 epochs of it" in errors
+    ledger = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
+    assert [line["next"] for line in ledger].index([1, 0, 0]) + 1 == epoch["steps"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0 B"), (999, "999 B"), (999.6, "1 kB"), (4.2e5, "420 kB"), (1.2e12, "1.2 TB")],
+)
+def test_a_size_is_shown_as_people_read_it(number: float, text: str) -> None:
+    assert in_bytes(number) == text
+
+
+@pytest.mark.parametrize("filters", [(), ("--min-tokens", "12")])
+def test_a_plan_is_a_table_for_people_and_leaves_nothing_behind(
+    trainer: Trainer,
+    pairs_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    filters: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mixture = f"3*{pairs_url} 1*{pairs_url}"
+    status, output, _ = trainer("plan", "--data", mixture, "--epochs", "2", *filters)
+    assert status == 0
+    lines = output.splitlines()
+    assert sum(line.startswith(pairs_url) for line in lines) == 2
+    for name in ("samples", "steps", "target tokens", "padding", "to fetch", "memory"):
+        assert sum(line.startswith(name) for line in lines) == 2
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_bare_resume_trains_further(trainer: Trainer, run_dir: Path) -> None:
@@ -171,6 +218,12 @@ MISTAKES = {
     "run that is there already": (
         ("--data", "{data}", "--run-dir", "{run}"),
         "go on with --resume",
+    ),
+    "plan of no data set": (("plan", "--data", "{tmp}/nothing"), "there is no data set 'nothing'"),
+    "plan of no epochs": (("plan", "--data", "{data}", "--epochs", "0"), "give 1 or more"),
+    "plan of what is filtered away": (
+        ("plan", "--data", "{data}", "--min-tokens", "60000"),
+        "no samples left after the filters",
     ),
     "bad strategy": (("generate", "--checkpoint", "{run}", "--strategy", "best", "да"), "strategy"),
 }

@@ -1,6 +1,8 @@
 """Any step's batch is found again from the ledger and the data set alone."""
 
 import json
+import subprocess
+import sys
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +16,7 @@ from shards.sample import ids_digest
 from tests.trainer.training.test_loop import TINY, run_training
 from trainer.config import TrainSettings
 from trainer.errors import TrainingError
+from trainer.stream.selection import read_skip_ids
 from trainer.trace import trace_step
 from trainer.training.metrics import LEDGER, RunLog, read_records
 from trainer.training.setup import set_up
@@ -121,3 +124,18 @@ def test_the_data_may_have_moved(run_dir: Path, pairs_url: str, tmp_path: Path) 
     assert trace_step(run_dir, 2, data).pairs == trace_step(run_dir, 2).pairs
     assert open_dataset(f"{moved}/pairs").version == trace_step(run_dir, 2, data).version
     assert threading.active_count() < 50, "no thread is left for each step traced"
+
+
+def test_the_command_prints_lines_that_skip_ids_takes(run_dir: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "trainer", "trace", "--run-dir", str(run_dir), "--step", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    ids = [pair.id for pair in trace_step(run_dir, 2).pairs]
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ids
+    (tmp_path / "skip.txt").write_text(done.stdout)
+    assert read_skip_ids(tmp_path / "skip.txt") == tuple(sorted(int(one, 16) for one in ids))
+    told = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    assert [pair["id"] for pair in json.loads(told.stdout)["pairs"]] == ids
+    wrong = subprocess.run([*command[:-1], "99"], capture_output=True, text=True, check=False)
+    assert wrong.returncode != 0
+    assert wrong.stderr.startswith("error: ")
+    assert "Traceback" not in wrong.stderr

@@ -158,8 +158,12 @@ class BatchStream(IterableDataset[Batch]):
         bounds = window_bounds([part.samples for part in parts], self.config.window_samples)
         return [parts[start:end] for start, end in bounds]
 
+    def window_parts(self, epoch: int, window: int) -> list[ShardPart]:
+        """The shards of one window, in their order."""
+        return self._windows_of(epoch)[window]
+
     def _load(self, at: Cursor) -> Window:
-        parts = self._windows_of(at.epoch)[at.window]
+        parts = self.window_parts(at.epoch, at.window)
         window = load_window(self.read_shard, [part.info for part in parts])
         return self._selector.select(window) if self._selector else window
 

@@ -157,8 +157,8 @@ def _length_keys(
     # targets run up and down in turns: neighbours across a step of inputs are alike as well
     turn = np.where(bins % np.uint64(2) == 0, targets, highest - targets)
     widest = within.max(initial=np.uint64(0))
-    keys: npt.NDArray[np.uint64] = bins * (highest + np.uint64(1)) + turn
-    keys = keys * (widest + np.uint64(1)) + within
+    sides = bins * (highest + np.uint64(1)) + turn
+    keys: npt.NDArray[np.uint64] = sides * (widest + np.uint64(1)) + within
     return keys
 
 

@@ -18,6 +18,7 @@ from dataservice.jobs.runner import JobRunner
 from dataservice.prepare.build import build
 from dataservice.settings import BuildSettings, ServiceSettings
 from dataservice.web.app import create_app
+from dataservice.web.sendfile import SendfileProtocol
 from shards.manifest import Manifest
 from shards.store import LocalStore
 
@@ -122,7 +123,10 @@ def serving() -> Callable[[FastAPI], object]:
 
     @contextmanager
     def serve(app: FastAPI) -> Iterator[tuple[str, int]]:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
+        config = uvicorn.Config(
+            app, log_level="warning", lifespan="on", loop="asyncio", http=SendfileProtocol
+        )
+        server = uvicorn.Server(config)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
             thread.start()

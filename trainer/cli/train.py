@@ -1,10 +1,8 @@
-"""The command line of the trainer: train, generate."""
+"""`trainer train`: settings → a run, new or resumed, with its progress on the screen."""
 
 import contextlib
-import dataclasses
 import fcntl
-import os
-import sys
+import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,28 +12,16 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from shards.cli.console import print_result, run, say
-from shards.cli.settings import (
-    ConfigOption,
-    ConfigurationError,
-    JsonOption,
-    load_settings,
-    settings_options,
-)
+from shards.cli.console import print_result, progress_bars, say
+from shards.cli.settings import ConfigOption, JsonOption, load_settings, settings_options
+from trainer.cli.plan import in_short
 from trainer.config import ENV_PREFIX, TrainSettings
 
 if TYPE_CHECKING:
     from trainer.training.metrics import RunLog
     from trainer.training.setup import Run
 
-app = typer.Typer(
-    help="Train a small RU/EN translation model from a data set URL, and use it.",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
-
-@app.command("train", epilog="Example: trainer train --data http://localhost:8000/datasets/demo")
 @settings_options(TrainSettings)
 def train_command(
     overrides: Mapping[str, Any],
@@ -85,8 +71,10 @@ def _train(prepared: "Run", *, as_json: bool) -> None:
             for source in prepared.sources
         )
     )
+    _say_filters(prepared)
+    _say_plans(prepared)
     log = RunLog(settings.run_dir, step=state.step, tensorboard=settings.tensorboard)
-    with contextlib.closing(log):
+    with contextlib.closing(log), _leases(prepared):
         log.event("start", state.step, start)
         outcome = _watch(prepared, log)
         log.event("end", state.step, {"outcome": outcome})
@@ -100,6 +88,43 @@ def _train(prepared: "Run", *, as_json: bool) -> None:
         "metrics": str(settings.run_dir / "metrics.jsonl"),
     }
     print_result(result, as_json=as_json, title="Trained")
+
+
+@contextlib.contextmanager
+def _leases(prepared: "Run") -> Iterator[None]:
+    """Hold every version that is read, so that its service does not collect it meanwhile."""
+    from shards.lease import LeaseKeeper
+
+    holder = f"{platform.node()} {prepared.settings.run_dir}"
+    with contextlib.ExitStack() as stack:
+        for source in prepared.sources:
+            url = source.dataset.ref.url
+            stack.enter_context(LeaseKeeper(url, holder=holder, tell=say))
+        yield
+
+
+def _say_filters(prepared: "Run") -> None:
+    """What the filters left out, for each data set and split."""
+    for source in prepared.sources:
+        for split, selection in source.selections.items():
+            left_out = ", ".join(f"{name} {n}" for name, n in sorted(selection.dropped.items()))
+            total = source.dataset.manifest.splits[split].samples
+            say(
+                f"filters keep {selection.samples} of {total} {split} samples of "
+                f"{source.dataset.ref.url}; left out: {left_out or 'none'}"
+            )
+
+
+def _say_plans(prepared: "Run") -> None:
+    """One line for each data set; filters would have every shard looked through once more."""
+    from trainer.plan import plan_run
+    from trainer.training.loop import stream_config
+
+    if not any(source.selections for source in prepared.sources):
+        for plan in plan_run(
+            prepared.sources, stream_config(prepared), prepared.settings.max_steps
+        ):
+            say(in_short(plan))
 
 
 def _start(prepared: "Run") -> dict[str, Any]:
@@ -150,7 +175,8 @@ def _prepare(
                 f"{settings.run_dir} holds a run already; nothing was started, so that it is not "
                 "overwritten; go on with --resume, or name another --run-dir"
             )
-        return set_up(settings)
+        with progress_bars() as report:
+            return set_up(settings, report=report)
     checkpoint, problems = newest_checkpoint(root)
     settings = load_settings(
         TrainSettings,
@@ -169,7 +195,8 @@ def _prepare(
                 "max_steps": checkpoint.step + settings.extend_steps,
             }
         )
-    prepared = set_up(settings, checkpoint)
+    with progress_bars() as report:
+        prepared = set_up(settings, checkpoint, report)
     set_damaged_aside(root, checkpoint.step)
     if checkpoint.step < settings.max_steps:
         say(f"resuming from {checkpoint.folder}, step {checkpoint.step} of {settings.max_steps}")
@@ -217,88 +244,3 @@ def _screen(step: int, max_steps: int) -> Iterator[_Screen]:
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         yield _Screen(bars, step, max_steps)
-
-
-@app.command(
-    "generate", epilog='Example: trainer generate --checkpoint runs/default "Привет, мир!"'
-)
-def generate_command(
-    texts: Annotated[
-        list[str] | None, typer.Argument(help="Texts to translate; without any, lines of stdin")
-    ] = None,
-    checkpoint: Annotated[
-        Path, typer.Option(help="A run's folder, or one of its checkpoints")
-    ] = Path("runs/default"),
-    best: Annotated[bool, typer.Option("--best", help="The run's best, not its newest")] = False,
-    to: Annotated[
-        str | None, typer.Option(help="Target language; the run's own by default", metavar="en|ru")
-    ] = None,
-    strategy: Annotated[
-        str, typer.Option(help="How to choose tokens", metavar="greedy|sample|beam")
-    ] = "greedy",
-    beam_size: Annotated[int, typer.Option(help="Beams, with --strategy beam")] = 4,
-    length_penalty: Annotated[float, typer.Option(help="Prefers longer beams when larger")] = 0.6,
-    temperature: Annotated[float, typer.Option(help="Of sampling; below 1 is bolder")] = 1.0,
-    top_k: Annotated[int, typer.Option(help="Sample among the k likeliest; 0: all")] = 0,
-    top_p: Annotated[float, typer.Option(help="Sample among the likeliest share p")] = 1.0,
-    max_tokens: Annotated[int, typer.Option(help="Longest output")] = 128,
-    seed: Annotated[int, typer.Option(help="Of sampling")] = 0,
-    author: Annotated[str | None, typer.Option(help="Author tag; the data's default else")] = None,
-    city: Annotated[str | None, typer.Option(help="City tag")] = None,
-    year: Annotated[str | None, typer.Option(help="Year tag")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
-    json: JsonOption = False,
-) -> None:
-    """Translate texts with what training saved."""
-    from trainer.generate import Generator, find_checkpoint
-    from trainer.model.decode import DecodeSettings
-    from trainer.training.setup import choose_device
-
-    try:
-        settings = DecodeSettings(
-            strategy=strategy,  # type: ignore[arg-type]  # checked by the class itself
-            beam_size=beam_size,
-            length_penalty=length_penalty,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            max_tokens=max_tokens,
-            seed=seed,
-        )
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from error
-    given = {"author": author, "city": city, "year": year}
-    tags = {kind: name for kind, name in given.items() if name}
-    generator = Generator(find_checkpoint(checkpoint, best=best), choose_device(device))
-    sources = texts or _lines_of_stdin()
-    if not sources:
-        raise ConfigurationError("there is no text to translate; give one, or lines on stdin")
-    results = generator.translate(sources, settings, to=to, tags=tags)
-    if json:
-        print_result(
-            {"translations": [dataclasses.asdict(result) for result in results]},
-            as_json=True,
-            title="",
-        )
-        return
-    for result in results:
-        sys.stdout.write(result.text + "\n")
-
-
-def _lines_of_stdin() -> list[str]:
-    try:
-        text = sys.stdin.buffer.read().decode()
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"stdin is not valid UTF-8 ({error}); convert it first") from error
-    return [line for line in text.splitlines() if line.strip()]
-
-
-def main() -> None:
-    """Entry point; without a command it trains, so that `trainer --resume` goes on."""
-    # Threads of torch's CPU kernels that spin while they wait make a step several times slower
-    # as soon as anything else runs on the machine; read when torch is first imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    arguments = sys.argv[1:]
-    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
-        sys.argv.insert(1, "train")
-    run(app)

@@ -1,0 +1,1 @@
+"""Leases of readers, and a store's folder → what may go, and its removal."""

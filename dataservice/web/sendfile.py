@@ -1,0 +1,87 @@
+"""A file's path from the app → its bytes on the connection, moved by the kernel (sendfile).
+
+Uvicorn copies a body piece by piece through Python. This protocol is Uvicorn's own with one message
+more: `http.response.pathsend` of the ASGI standard, which Starlette's FileResponse uses where a
+server offers it.
+"""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any, Final, cast
+
+import h11
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+_PATHSEND: Final = "http.response.pathsend"
+_END: Final[Message] = {"type": "http.response.body", "body": b"", "more_body": False}
+
+
+class SendfileProtocol(H11Protocol):
+    """Needs the event loop of asyncio, and no TLS: give Uvicorn `loop="asyncio"`."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._inner = cast(ASGIApp, self.app)
+        self.app = cast(Any, self._run)
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The app, which may send a path as the body."""
+        start: Message = {}
+
+        async def send_or_sendfile(message: Message) -> None:
+            nonlocal start
+            if message["type"] != _PATHSEND:
+                start = start or message
+                await send(message)
+                return
+            length = int(Headers(raw=start["headers"])["content-length"])
+            if await self._sendfile(Path(message["path"]), length):
+                await send(_END)
+
+        scope["extensions"] = {**scope.get("extensions", {}), _PATHSEND: {}}
+        await self._inner(scope, receive, send_or_sendfile)
+
+    async def _sendfile(self, path: Path, length: int) -> bool:
+        """Send a file of the length that the headers promise; False when the connection ended.
+
+        With the headers out, a file that is no longer like that can only end the connection: the
+        client takes it for the cut that it is, and asks again.
+        """
+        if self.transport.is_closing():
+            return False
+        sent = 0
+        reason = "cut while it was sent"
+        try:
+            # h11 counts the bytes that it does not see
+            self.conn.send_with_data_passthrough(h11.Data(data=cast(bytes, _Length(length))))
+            with path.open("rb", buffering=0) as file:
+                if length:
+                    sent = await self.loop.sendfile(self.transport, file, 0, length)
+        except ConnectionError:
+            reason = ""
+        except OSError as error:
+            reason = error.strerror or str(error)
+        if sent == length:
+            return True
+        if reason and not self.transport.is_closing():
+            logging.getLogger("uvicorn.error").warning(
+                "%s: %s (%d of %d bytes sent); the connection is closed, so that the client asks "
+                "again; check the disk if it was not removed on purpose",
+                *(path, reason, sent, length),
+            )
+        self.transport.abort()
+        await asyncio.sleep(0)  # Uvicorn hears of it before the app ends
+        return False
+
+
+class _Length:
+    """Stands for a body of so many bytes."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
