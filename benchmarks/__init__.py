@@ -1,0 +1,1 @@
+"""Comparisons, each run by one command."""

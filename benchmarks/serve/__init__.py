@@ -1,0 +1,1 @@
+"""Serving speed of the data service and its peers."""

@@ -1,0 +1,1 @@
+"""The stream against its peers: samples a second, resume, faults."""

@@ -1,0 +1,66 @@
+"""What the benchmark asks of every system, and the padding that its peers share."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from benchmarks.stream.corpus import PAD, Corpus
+
+BATCH_SIZE = 32
+
+
+class TensorBatch(NamedTuple):
+    """A padded batch, and the ids of its pairs."""
+
+    input_ids: torch.Tensor  # [B, S] int64
+    target_ids: torch.Tensor  # [B, T] int64
+    pair_ids: npt.NDArray[np.uint64]  # [B]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Where the data lies, and how it is to be read."""
+
+    root: str  # a folder, or an http URL of it
+    cache: Path  # an empty folder
+    num_workers: int = 0
+    state: Any = None  # what `snapshot` gave
+
+
+class System(Protocol):
+    """A module below systems/."""
+
+    NAME: str
+    SETTINGS: str
+    RESUME: str
+    """How its documentation says that reading goes on in the middle of an epoch."""
+
+    def write(self, corpus: Corpus, folder: Path) -> None:
+        """Write the corpus in the form that the system itself recommends."""
+
+    def batches(self, access: Access) -> Iterator[TensorBatch]:
+        """One epoch (or the rest of it, after `access.state`), shuffled."""
+
+    def snapshot(self, access: Access, num_batches: int) -> Any:
+        """What has to be stored after so many batches; picklable."""
+
+
+def pad(rows: Sequence[npt.NDArray[np.uint16]]) -> torch.Tensor:
+    """Rows of different lengths as one int64 tensor: one copy, no loop over rows."""
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    padded = np.full((len(rows), int(lengths.max())), PAD, np.int64)
+    padded[np.arange(padded.shape[1]) < lengths[:, None]] = np.concatenate(rows)
+    return torch.from_numpy(padded)
+
+
+def collate_pairs(
+    inputs: Sequence[npt.NDArray[np.uint16]],
+    targets: Sequence[npt.NDArray[np.uint16]],
+    ids: Sequence[int],
+) -> TensorBatch:
+    return TensorBatch(pad(inputs), pad(targets), np.array(ids, np.uint64))
