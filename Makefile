@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-fast check format docs lock clean
+.PHONY: help demo test test-fast check format docs bench-stream lock clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,12 @@ format: $(READY)  ## Format and mend what can be mended
 
 docs: $(READY)  ## Write the generated part of docs/ anew
 	$(BIN)/python docs/generate.py
+
+bench-stream: $(READY)  ## Measure the stream beside its peers, and write docs/stream.md
+	$(BIN)/python -m benchmarks.stream.run
+	$(BIN)/python -m benchmarks.stream.report
+	benchmarks/stream/work/environments/peers/bin/python -m benchmarks.stream.plots \
+	  benchmarks/stream/results.json docs/images
 
 lock: $(READY)  ## Resolve pyproject.toml into requirements/ anew
 	$(BIN)/pip install --quiet pip-tools

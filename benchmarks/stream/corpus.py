@@ -42,12 +42,13 @@ class Corpus:
             )
 
 
-def make_corpus(number: int) -> Corpus:
-    """The first `number` pairs are not those of a larger corpus, but alike."""
-    rng = np.random.Generator(np.random.Philox(1))
+def make_corpus(number: int, part: int = 0) -> Corpus:
+    """Pairs of one part of a corpus; parts are alike, and no pair id is in two of them."""
+    rng = np.random.Generator(np.random.Philox(1 + part))
     tgt_len = np.clip(np.exp(rng.normal(3.05, 0.55, number)), 2, 200).astype(np.int64)
     ratio = np.exp(rng.normal(0.05, 0.2, number))
     src_len = np.clip(tgt_len * ratio, 2, 200).astype(np.int64) + _PREFIX
+    first = np.uint64(part << 32)
     weights = 1 / np.arange(_FIRST_TEXT_ID, VOCAB_SIZE)
     edges = np.cumsum(weights / weights.sum())
 
@@ -60,5 +61,5 @@ def make_corpus(number: int) -> Corpus:
         tgt=draw(int(tgt_len.sum())),
         src_len=src_len,
         tgt_len=tgt_len,
-        id=rng.permutation(np.arange(number, dtype=np.uint64)) * np.uint64(2654435761),
+        id=rng.permutation(np.arange(number, dtype=np.uint64) + first) * np.uint64(2654435761),
     )

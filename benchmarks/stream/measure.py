@@ -4,50 +4,76 @@ The clock starts when everything is imported and ends with the last batch as tor
 """
 
 import importlib
+import importlib.metadata
 import json
 import os
 import pickle
 import resource
 import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
 
 from benchmarks.stream.corpus import PAD, make_corpus
+from benchmarks.stream.session import answer
 from benchmarks.stream.systems.base import Access, System, TensorBatch
 
-_RESUMED_BATCHES = 200  # compared with the uninterrupted epoch
+_RESUMED_BATCHES: Final = 200  # compared with the uninterrupted epoch
+_COUNTED: Final = 64  # every n-th batch: counting what is padding takes longer than padding does
+
+Request = dict[str, Any]
 
 
 @contextmanager
-def empty_folder() -> Iterator[Path]:
-    """A cold cache."""
-    folder = Path(tempfile.mkdtemp(prefix="bench-cache-"))
+def cold_cache(request: Request) -> Iterator[Path]:
+    """An empty folder, the same for a run and its resume: some systems store its path."""
+    folder = Path(request["cache"])
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write(system: System, request: dict[str, Any]) -> dict[str, Any]:
+def describe(system: System, request: Request) -> Request:
+    """What is measured: the system's name, how it is set, and the versions of its packages."""
+    versions = {name: importlib.metadata.version(name) for name in request["packages"]}
+    return {
+        "name": system.NAME,
+        "settings": system.SETTINGS,
+        "resume": system.RESUME,
+        "reads_http": system.READS_HTTP,
+        "versions": {**versions, "numpy": np.__version__},
+    }
+
+
+def write(system: System, request: Request) -> Request:
+    """The corpus in the system's own form; once, so its speed is by processor time."""
     corpus, folder = make_corpus(request["pairs"]), Path(request["root"])
-    started = time.perf_counter()
+    started = _cpu_s()
     system.write(corpus, folder)
-    elapsed = time.perf_counter() - started
+    elapsed = _cpu_s() - started
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return {"written_per_s": len(corpus) / elapsed, "bytes_per_pair": size / len(corpus)}
 
 
-def read(system: System, request: dict[str, Any]) -> dict[str, Any]:
+def _cpu_s() -> float:
+    """Processor time of this process and of those that it has waited for."""
+    found = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in found)
+
+
+def read(system: System, request: Request) -> Request:
     """Batches until the epoch or the time ends; speed counts from the first batch on."""
-    with empty_folder() as cache:
+    with cold_cache(request) as cache:
         access = Access(root=request["root"], cache=cache, num_workers=request["num_workers"])
         samples = cells = tokens = counted = first_samples = 0
         started = first = time.perf_counter()
@@ -57,17 +83,18 @@ def read(system: System, request: dict[str, Any]) -> dict[str, Any]:
             cells += _cells(batch)
             if not number:
                 first, first_samples = time.perf_counter(), samples
-            if number % 64 == 0:  # counting what is padding takes longer than padding does
+            if number % _COUNTED == 0:
                 counted += _cells(batch)
                 tokens += int((batch.input_ids != PAD).sum() + (batch.target_ids != PAD).sum())
             if number % 16 == 0 and time.perf_counter() - started > request["limit_s"]:
                 complete = False
                 break
         elapsed = time.perf_counter() - first
+    per_s = (samples - first_samples) / elapsed
     return {
         "first_batch_s": first - started,
-        "samples_per_s": (samples - first_samples) / elapsed,
-        "tokens_per_s": (samples - first_samples) / elapsed * cells / samples * tokens / counted,
+        "samples_per_s": per_s,
+        "tokens_per_s": per_s * cells / samples * tokens / counted,
         "padding_share": 1 - tokens / counted,
         "samples": samples,
         "complete": complete,
@@ -79,9 +106,9 @@ def _cells(batch: TensorBatch) -> int:
     return batch.input_ids.numel() + batch.target_ids.numel()
 
 
-def reference(system: System, request: dict[str, Any]) -> dict[str, Any]:
+def reference(system: System, request: Request) -> Request:
     """The ids of one undisturbed epoch, and what is stored at some places of it."""
-    with empty_folder() as cache:
+    with cold_cache(request) as cache:
         access = Access(root=request["root"], cache=cache)
         ids = [np.asarray(batch.pair_ids) for batch in system.batches(access)]
         states = {}
@@ -93,12 +120,12 @@ def reference(system: System, request: dict[str, Any]) -> dict[str, Any]:
     return {"batches": len(ids), "distinct": len(np.unique(np.concatenate(ids)))}
 
 
-def resume(system: System, request: dict[str, Any]) -> dict[str, Any]:
+def resume(system: System, request: Request) -> Request:
     """How soon the next batch comes after a restart, and whether it is the right one."""
     with Path(request["file"]).open("rb") as file:
         ids, states = pickle.load(file)  # written by `reference` a moment ago
     done, state = states[request["share"]]
-    with empty_folder() as cache:
+    with cold_cache(request) as cache:
         access = Access(root=request["root"], cache=cache, state=state)
         started = time.perf_counter()
         batches = system.batches(access)
@@ -106,50 +133,42 @@ def resume(system: System, request: dict[str, Any]) -> dict[str, Any]:
         elapsed = time.perf_counter() - started
         for batch in batches:
             found.append(np.asarray(batch.pair_ids))
-            if request["whole"] is False and len(found) == _RESUMED_BATCHES:
+            if not request["whole"] and len(found) == _RESUMED_BATCHES:
                 break
     expected = ids[done : done + len(found)]
     exact = len(expected) == len(found) and all(
         np.array_equal(left, right) for left, right in zip(found, expected, strict=True)
     )
-    result = {"resume_s": elapsed, "exact": exact}
-    if request["whole"]:
-        seen = np.concatenate([*ids[:done], *found])
-        distinct = len(np.unique(seen))
-        result |= {
-            "lost": int(len(np.concatenate(ids)) - distinct),
-            "repeated": len(seen) - distinct,
-        }
-    return result
+    if not request["whole"]:
+        return {"resume_s": elapsed, "exact": exact}
+    seen = np.concatenate([*ids[:done], *found])
+    distinct = len(np.unique(seen))
+    return {
+        "resume_s": elapsed,
+        "exact": exact,
+        "lost": len(np.unique(np.concatenate(ids))) - distinct,
+        "repeated": len(seen) - distinct,
+    }
 
 
-def fetch(system: System, request: dict[str, Any]) -> dict[str, Any]:
-    """For ours: how long it takes to fetch and verify the shards of the window of a resume."""
-    from shards.dataset import open_dataset
-    from trainer.stream.dataset import BatchStream, StreamConfig
-    from trainer.stream.order import BatchBudget, Cursor
-
-    del system
-    with Path(request["file"]).open("rb") as file:
-        _, states = pickle.load(file)
-    cursor = Cursor(*states[request["share"]][1])
-    started = time.perf_counter()
-    dataset = open_dataset(f"{request['root']}/pairs")
-    stream = BatchStream(dataset, StreamConfig(budget=BatchBudget(sequences=32)), cursor=cursor)
-    for part in stream.window_parts(cursor.epoch, cursor.window):
-        dataset.read_blob(part.info)
-    return {"fetch_s": time.perf_counter() - started}
+KINDS: Final[dict[str, Callable[[System, Request], Request]]] = {
+    kind.__name__: kind for kind in (describe, write, read, reference, resume)
+}
 
 
 def main() -> None:
+    """Entry point of the process."""
+    warnings.filterwarnings("ignore")  # a peer's, which no reader of the result can mend
     request = json.loads(sys.argv[1])
-    os.sched_setaffinity(0, request["cores"])
+    os.sched_setaffinity(0, set(request["cores"]) & os.sched_getaffinity(0))
     torch.set_num_threads(1)
-    system: System = importlib.import_module(f"benchmarks.stream.systems.{request['system']}")  # type: ignore[assignment]
-    kinds = {"write": write, "read": read, "reference": reference, "resume": resume, "fetch": fetch}
-    result = kinds[request["kind"]](system, request)
-    sys.stdout.write("\nRESULT " + json.dumps(result) + "\n")
-    sys.stdout.flush()
+    kinds = KINDS
+    if request["system"] == "ours":
+        from benchmarks.stream import ours_alone
+
+        kinds = {**KINDS, **ours_alone.KINDS}
+    system = cast(System, importlib.import_module(f"benchmarks.stream.systems.{request['system']}"))
+    answer(kinds[request["kind"]](system, request))
     os._exit(0)  # some systems leave threads that never end
 
 

@@ -1,302 +1,295 @@
-"""Every system on the same pairs, in turns → results.json; see `make bench-stream`.
+"""Every system on the same pairs, in turns → results.json, docs/stream.md and its plots.
 
-    python -m benchmarks.stream.run --pairs 500000 --rounds 3
+    make bench-stream       # installs the peers, measures, writes the page: about 25 minutes
 
-Finished measurements are kept in the work folder: --resume goes on where a run was stopped.
+Environments, data and finished measurements are kept in the work folder: --resume goes on where a
+run was stopped, and keeps what was measured. Needs nginx, as the file server of all systems.
 """
 
 import argparse
-import datetime
-import importlib
-import importlib.metadata
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from benchmarks.stream.server import Server, serve_dataservice, serve_folder
+from rich.console import Console
 
-HERE = Path(__file__).parent
-SYSTEMS = (
-    "ours",
-    "webdataset_blocks",
-    "litdata_zstd",
-    "hf_parquet",
-    "mosaic_mds",
-    "webdataset_pairs",
+from benchmarks.machine import machine
+from benchmarks.stream.environments import SYSTEMS, SystemInfo, prepare
+from benchmarks.stream.server import Server, find_nginx, serve_dataservice, serve_folder
+from benchmarks.stream.session import Session
+
+HERE: Final = Path(__file__).parent
+SHARES: Final = (0.5, 0.9)
+MEASURED_CORE: Final = 0
+SERVER_CORE: Final = 1
+OURS: Final = "ours"
+NO_NGINX: Final = (
+    "error: nginx is not installed, so nothing was measured, since it is the file server of all "
+    "systems; install it, for example with `apt-get install --no-install-recommends nginx`"
 )
-PACKAGES = ("torch", "numpy", "webdataset", "litdata", "mosaicml-streaming", "datasets")
-SHARES = (0.5, 0.9)
-MEASURED_CORE, SERVER_CORE = 0, 1
 
 
-class Bench:
-    """The measurements of one run, each of them stored as soon as it is made."""
+class Run:
+    """One run of the benchmark: which systems, how many pairs and rounds."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, session: Session) -> None:
         self.options = options
-        self.work: Path = options.work
-        self.file = self.work / "measurements.json"
-        self.done: dict[str, Any] = {}
-        if options.resume and self.file.exists():
-            self.done = json.loads(self.file.read_text())
-
-    def python(self, system: str) -> str:
-        """The interpreter whose environment has a system; some cannot live with the others."""
-        given = dict(pair.split("=", 1) for pair in self.options.python)
-        return given.get(system, sys.executable)
+        self.session = session
+        self.systems = [info for info in SYSTEMS if info.module in options.systems]
+        self.cores = os.cpu_count() or 1
 
     def root(self, system: str, size: str) -> Path:
         """Where a system's data lies; ours as the data folder of a service."""
-        folder = self.work / size / system
-        return folder / "datasets" if system == "ours" else folder
+        folder = self.session.work / "data" / size / system
+        return folder / "datasets" if system == OURS else folder
 
-    def measure(self, key: str, timeout_s: float, **request: Any) -> Any:
-        """One measurement, unless it is there already; a failure is a result, too."""
-        if key not in self.done:
-            sys.stderr.write(f"{datetime.datetime.now():%H:%M:%S} {key}\n")
-            self.done[key] = run_measure(request, timeout_s, self.python(request["system"]))
-            if "error" in self.done[key]:
-                sys.stderr.write(f"    {self.done[key]['error'][:300]}\n")
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            self.file.write_text(json.dumps(self.done, indent=1))
-        return self.done[key]
+    def url(self, system: str, size: str, files: Server) -> str:
+        return f"{files.url}/{self.root(system, size).relative_to(self.session.work)}"
 
+    def install(self) -> None:
+        """Make the environments; a system whose packages do not install is left out, by name."""
+        for info in self.systems:
+            if info.requirements is None:
+                continue
+            try:
+                python = prepare(
+                    self.session.work / "environments", info.requirements, self.session.tell
+                )
+            except subprocess.CalledProcessError as error:
+                self.session.keep(
+                    f"describe/{info.module}", {"error": f"not installed: exit {error.returncode}"}
+                )
+            else:
+                self.session.pythons[info.module] = str(python)
+        self.systems = [info for info in self.systems if self._describe(info)]
 
-def run_measure(request: dict[str, Any], timeout_s: float, python: str) -> dict[str, Any]:
-    """Run benchmarks.stream.measure in a process group that is killed when time is up."""
-    command = [python, "-m", "benchmarks.stream.measure", json.dumps(request)]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "HF_HUB_OFFLINE": "1",
-            "HF_DATASETS_OFFLINE": "1",
-        },
-    )
-    try:
-        output, errors = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, 9)
-        process.communicate()
-        return {"error": f"no end within {timeout_s:.0f} s"}
-    for line in output.splitlines():
-        if line.startswith("RESULT "):
-            result: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
-            return result
-    last = [line for line in errors.splitlines() if line and not line.startswith(" ")][-1:]
-    return {"error": last[0][:500] if last else f"exit code {process.returncode}"}
+    def _describe(self, info: SystemInfo) -> bool:
+        told = self.session.measure(
+            f"describe/{info.module}",
+            120,
+            system=info.module,
+            kind="describe",
+            packages=info.packages,
+            cores=[MEASURED_CORE],
+        )
+        return "error" not in told
 
+    def write(self) -> None:
+        """Each system's own form of the same pairs."""
+        sizes = {"full": self.options.pairs, "small": max(20_000, self.options.pairs // 5)}
+        for info in self.systems:
+            for size, pairs in sizes.items():
+                key, root = f"write/{size}/{info.module}", self.root(info.module, size)
+                if key not in self.session.done:
+                    shutil.rmtree(root, ignore_errors=True)
+                self.session.measure(
+                    key,
+                    1200,
+                    system=info.module,
+                    kind="write",
+                    root=str(root),
+                    pairs=pairs,
+                    cores=[MEASURED_CORE],
+                )
+        self.systems = [
+            info
+            for info in self.systems
+            if "error" not in self.session.done[f"write/full/{info.module}"]
+        ]
 
-def cut_copy(root: Path, target: Path) -> None:
-    """A copy of a data set whose largest file lacks its last third."""
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(root, target)
-    largest = max(
-        (path for path in target.rglob("*") if path.is_file()), key=lambda p: p.stat().st_size
-    )
-    with largest.open("r+b") as file:
-        file.truncate(largest.stat().st_size * 2 // 3)
+    def read(self) -> None:
+        """Speed and restarts; in each round every system has its turn."""
+        names = [info.module for info in self.systems]
+        with ExitStack() as stack:
+            files = stack.enter_context(serve_folder(self.session.work, SERVER_CORE % self.cores))
+            service = None
+            if OURS in names:
+                folder = self.root(OURS, "full").parent
+                service = stack.enter_context(serve_dataservice(folder, SERVER_CORE % self.cores))
+            for number in range(self.options.rounds):
+                for name in names:
+                    self._speed(name, number, files, service)
+            for number in range(self.options.rounds):
+                for name in names:
+                    self._restarts(name, number, files)
+        for name in names:
+            self._cut(name)
 
-
-def run_all(bench: Bench) -> None:
-    options = bench.options
-    small = max(20_000, options.pairs // 5)
-    for system in options.systems:
-        for size, pairs in (("full", options.pairs), ("small", small)):
-            root = bench.root(system, size)
-            key = f"write/{size}/{system}"
-            if key not in bench.done:
-                shutil.rmtree(root, ignore_errors=True)
-            bench.measure(
+    def _speed(self, name: str, number: int, files: Server, service: Server | None) -> None:
+        """One round of one system: local, over HTTP, with loader workers."""
+        root, url = str(self.root(name, "full")), self.url(name, "full", files)
+        both = sorted({MEASURED_CORE, SERVER_CORE % self.cores})
+        places: list[tuple[str, str, int, list[int]]] = [
+            ("local", root, 0, [MEASURED_CORE]),
+            ("http", url, 0, [MEASURED_CORE]),
+            ("workers", root, 2, both),
+        ]
+        if name == OURS and service is not None:
+            places.append(("service", f"{service.url}/datasets", 0, [MEASURED_CORE]))
+        if not self.session.done[f"describe/{name}"]["reads_http"]:
+            places = [place for place in places if place[0] != "http"]
+        for place, where, workers, cores in places:
+            key, sent = f"read/{place}/{name}/{number}", files.bytes_sent()
+            is_new = key not in self.session.done
+            result = self.session.measure(
                 key,
-                1200,
-                system=system,
-                kind="write",
-                root=str(root),
-                pairs=pairs,
-                cores=[MEASURED_CORE],
+                self.options.limit_s + 90,
+                system=name,
+                kind="read",
+                root=where,
+                num_workers=workers,
+                limit_s=self.options.limit_s,
+                cores=cores,
             )
-    usable = [name for name in options.systems if "error" not in bench.done[f"write/full/{name}"]]
-    with ExitStack() as stack:
-        files = stack.enter_context(serve_folder(bench.work, SERVER_CORE))
-        service = None
-        if "ours" in usable:
-            service = stack.enter_context(
-                serve_dataservice(bench.work / "full" / "ours", SERVER_CORE)
-            )
-        for number in range(options.rounds):
-            for system in usable:
-                speed(bench, system, number, files, service)
-        for system in usable:
-            restarts(bench, system, files)
-    for system in usable:
-        cut_copy(bench.root(system, "small"), bench.work / "cut" / system)
-        bench.measure(
-            f"cut/{system}",
+            if place == "http" and is_new and result.get("complete"):
+                wire = (files.bytes_sent() - sent) / result["samples"]
+                self.session.keep(key, {**result, "wire_bytes_per_pair": wire})
+
+    def _restarts(self, name: str, number: int, files: Server) -> None:
+        """Go on in the middle: on the smaller set, over HTTP, since skipping takes minutes."""
+        file = self.session.work / f"reference-{name}.pickle"
+        reads_http = self.session.done[f"describe/{name}"]["reads_http"]
+        small = self.url(name, "small", files) if reads_http else str(self.root(name, "small"))
+        common: dict[str, Any] = {
+            "system": name,
+            "root": small,
+            "file": str(file),
+            "cores": [MEASURED_CORE],
+        }
+        told = self.session.measure(
+            f"reference/{name}", 600, kind="reference", shares=SHARES, **common
+        )
+        if "error" in told:
+            return
+        kinds = ["resume", "fetch"] if name == OURS else ["resume"]
+        for share in SHARES:
+            for kind in kinds:
+                self.session.measure(
+                    f"{kind}/{share}/{name}/{number}",
+                    300,
+                    kind=kind,
+                    share=share,
+                    whole=number == 0,
+                    **common,
+                )
+
+    def _cut(self, name: str) -> None:
+        """One file of a copy lacks its last third: what is read is all, or an error, or a loss."""
+        target = self.session.work / "data" / "cut" / name
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(self.root(name, "small"), target)
+        largest = max(
+            (path for path in target.rglob("*") if path.is_file()), key=lambda p: p.stat().st_size
+        )
+        with largest.open("r+b") as file:
+            file.truncate(largest.stat().st_size * 2 // 3)
+        self.session.measure(
+            f"cut/{name}",
             60,
-            system=system,
+            system=name,
             kind="read",
-            root=str(bench.work / "cut" / system),
+            root=str(target),
             num_workers=0,
             limit_s=1000,
             cores=[MEASURED_CORE],
         )
 
-
-def speed(bench: Bench, system: str, number: int, files: Server, service: Server | None) -> None:
-    """One round of one system: local, over HTTP, with loader workers."""
-    root = bench.root(system, "full")
-    url = f"{files.url}/{root.relative_to(bench.work)}"
-    limit = bench.options.limit_s
-    places: list[tuple[str, str, int, list[int]]] = [
-        ("local", str(root), 0, [MEASURED_CORE]),
-        ("http", url, 0, [MEASURED_CORE]),
-        ("workers", str(root), 2, [MEASURED_CORE, SERVER_CORE]),
-    ]
-    if system == "ours" and service is not None:
-        places.append(("service", f"{service.url}/datasets", 0, [MEASURED_CORE]))
-    for place, where, workers, cores in places:
-        before = files.bytes_sent()
-        key = f"read/{place}/{system}/{number}"
-        fresh = key not in bench.done
-        result = bench.measure(
-            key,
-            limit + 90,
-            system=system,
-            kind="read",
-            root=where,
-            num_workers=workers,
-            limit_s=limit,
-            cores=cores,
-        )
-        if place == "http" and fresh and before is not None and result.get("complete"):
-            result["wire_bytes_per_pair"] = ((files.bytes_sent() or 0) - before) / result["samples"]
-
-
-def restarts(bench: Bench, system: str, files: Server) -> None:
-    """Resume in the middle: on the smaller set, over HTTP, since skipping takes minutes."""
-    root = bench.root(system, "small")
-    url = f"{files.url}/{root.relative_to(bench.work)}"
-    file = bench.work / f"reference-{system}.pickle"
-    told = bench.measure(
-        f"reference/{system}",
-        600,
-        system=system,
-        kind="reference",
-        root=url,
-        file=str(file),
-        shares=SHARES,
-        cores=[MEASURED_CORE],
-    )
-    if "error" in told:
-        return
-    for share in SHARES:
-        for number in range(bench.options.rounds):
-            bench.measure(
-                f"resume/{share}/{system}/{number}",
-                300,
-                system=system,
-                kind="resume",
-                root=url,
-                file=str(file),
-                share=share,
-                whole=number == 0,
+    def ours_alone(self) -> None:
+        """What is asked of no peer: memory by size, waiting while training, real text."""
+        for millions in self.options.scale:
+            folder = self.session.work / "data" / f"scale-{millions}"
+            self.session.measure(
+                f"scale/{millions}",
+                900,
+                system=OURS,
+                kind="scale",
+                root=str(folder),
+                pairs=millions * 1_000_000,
                 cores=[MEASURED_CORE],
             )
-            if system == "ours":
-                bench.measure(
-                    f"fetch/{share}/{system}/{number}",
-                    60,
-                    system=system,
-                    kind="fetch",
-                    root=url,
-                    file=str(file),
-                    share=share,
-                    cores=[MEASURED_CORE],
-                )
+            shutil.rmtree(folder, ignore_errors=True)
+        cores = list(range(self.cores))
+        if self.options.train_steps:
+            self.session.measure(
+                "training",
+                600,
+                system=OURS,
+                kind="training",
+                root="",
+                steps=self.options.train_steps,
+                cores=cores,
+            )
+        if self.options.corpus:
+            self.session.measure(
+                "real",
+                900,
+                system=OURS,
+                kind="real",
+                root=str(self.session.work / "data" / "real"),
+                corpus=str(self.options.corpus),
+                cores=cores,
+            )
 
 
-def machine() -> dict[str, Any]:
-    """What the figures depend on."""
-    cpu = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.processor(),
+def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
+    """What to measure."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0] if __doc__ else None,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "date": f"{datetime.date.today()}",
-        "versions": versions,
-    }
-
-
-def describe(systems: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    for name in systems:
-        try:
-            module = importlib.import_module(f"benchmarks.stream.systems.{name}")
-        except ImportError as error:
-            yield name, {"name": name, "settings": f"not installed: {error}", "resume": ""}
-            continue
-        yield name, {"name": module.NAME, "settings": module.SETTINGS, "resume": module.RESUME}
-
-
-def main(
-    arguments: list[str] | None = None, write: Callable[[str], object] = sys.stdout.write
-) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    names = [info.module for info in SYSTEMS]
     parser.add_argument("--pairs", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--limit-s", type=float, default=20, help="of one reading of one epoch")
-    parser.add_argument("--systems", nargs="*", default=list(SYSTEMS))
+    parser.add_argument("--limit-s", type=float, default=10, help="of one reading of one epoch")
+    parser.add_argument("--systems", nargs="*", default=names, choices=names)
     parser.add_argument(
-        "--python", nargs="*", default=[], metavar="SYSTEM=PATH", help="an interpreter of its own"
+        "--scale", nargs="*", type=int, default=[1, 10, 50], help="millions of pairs, ours alone"
     )
-    parser.add_argument("--work", type=Path, default=HERE / "work")
+    parser.add_argument("--train-steps", type=int, default=100, help="0: no training")
+    parser.add_argument(
+        "--corpus",
+        type=Path,
+        default=os.environ.get("PROMETHEUS_CORPUS"),
+        help="JSON lines of real pairs, for padding; left out if not given",
+    )
+    parser.add_argument("--work", type=Path, default=HERE / "work", help="may be deleted later")
     parser.add_argument("--resume", action="store_true", help="keep what was measured already")
     parser.add_argument("--results", type=Path, default=HERE / "results.json")
-    options = parser.parse_args(arguments)
-    bench = Bench(options)
-    run_all(bench)
-    options.results.write_text(
-        json.dumps(
-            {
-                "machine": machine(),
-                "pairs": options.pairs,
-                "rounds": options.rounds,
-                "limit_s": options.limit_s,
-                "systems": dict(describe(options.systems)),
-                "measurements": bench.done,
-            },
-            indent=1,
-            sort_keys=True,
-        )
-        + "\n"
-    )
-    write(f"{options.results}\n")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point."""
+    options = parse_options(arguments)
+    console = Console(stderr=True, highlight=False)
+    if find_nginx() is None:
+        console.print(NO_NGINX)
+        return 1
+    session = Session(options.work.resolve(), keep=options.resume, tell=console.print)
+    facts = machine()
+    run = Run(options, session)
+    run.install()
+    run.write()
+    run.read()
+    if OURS in options.systems:
+        run.ours_alone()
+    result = {
+        "machine": facts,
+        "pairs": options.pairs,
+        "rounds": options.rounds,
+        "limit_s": options.limit_s,
+        "measurements": session.done,
+    }
+    text = json.dumps(result, indent=1, sort_keys=True)
+    options.results.write_text(f"{text}\n", encoding="utf-8")
+    console.print(f"wrote {options.results}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

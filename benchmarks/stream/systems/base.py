@@ -27,7 +27,7 @@ class Access:
     """Where the data lies, and how it is to be read."""
 
     root: str  # a folder, or an http URL of it
-    cache: Path  # an empty folder
+    cache: Path  # an empty folder; the same one for a run and its resume
     num_workers: int = 0
     state: Any = None  # what `snapshot` gave
 
@@ -37,6 +37,7 @@ class System(Protocol):
 
     NAME: str
     SETTINGS: str
+    READS_HTTP: bool
     RESUME: str
     """How its documentation says that reading goes on in the middle of an epoch."""
 

@@ -19,6 +19,7 @@ SETTINGS = (
     "streaming=True, shuffle(seed, buffer_size=1000), with_format('arrow'), batch(32), padded "
     "from Arrow buffers"
 )
+READS_HTTP = True
 RESUME = "IterableDataset.state_dict / load_state_dict"
 
 _PAIRS_A_FILE = 50_000

@@ -20,6 +20,7 @@ SETTINGS = (
     "drop_last=False) in a StreamingDataLoader; it has no plain HTTP of its own: a downloader of "
     "six lines is registered, as its documentation shows"
 )
+READS_HTTP = True
 RESUME = "StreamingDataLoader.state_dict / load_state_dict"
 
 

@@ -1,5 +1,6 @@
 """MosaicML Streaming: MDS shards, zstd."""
 
+import importlib.machinery
 import sys
 import types
 import urllib.request
@@ -15,7 +16,9 @@ try:
 except (ImportError, RuntimeError):
     # the wheel for CUDA does not load beside torch's for CPUs; two names of it are asked for
     for name in ("", ".datasets", ".transforms", ".transforms.functional"):
-        sys.modules[f"torchvision{name}"] = types.ModuleType(f"torchvision{name}")
+        module = types.ModuleType(f"torchvision{name}")
+        module.__spec__ = importlib.machinery.ModuleSpec(module.__name__, None)
+        sys.modules[module.__name__] = module
     sys.modules["torchvision.datasets"].VisionDataset = object  # type: ignore[attr-defined]
     sys.modules["torchvision.transforms.functional"].to_tensor = None  # type: ignore[attr-defined]
 
@@ -32,6 +35,7 @@ SETTINGS = (
     "shuffle=True (py1e), StreamingDataLoader; it has no plain HTTP of its own: a downloader of "
     "six lines is registered; numpy below 2.2, as it asks for"
 )
+READS_HTTP = True
 RESUME = "StreamingDataLoader.state_dict / load_state_dict"
 
 _COLUMNS = {"id": "int", "src": "ndarray:uint16", "tgt": "ndarray:uint16"}

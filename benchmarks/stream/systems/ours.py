@@ -1,10 +1,9 @@
 """PrometheusGPT Mini: blocks in zstd shards; verified, shuffled, bucketed by length."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from benchmarks.stream.corpus import BOS, EOS, PAD, TO_TGT, VOCAB_SIZE, Corpus
@@ -12,8 +11,16 @@ from benchmarks.stream.systems.base import BATCH_SIZE, Access, TensorBatch
 from dataservice.settings import BuildSettings
 from shards.block import MAX_BLOCK_SAMPLES, Block
 from shards.dataset import open_dataset
-from shards.lengths import dump_lengths, lengths_of
-from shards.manifest import LENGTHS_SUFFIX, LengthsInfo, Manifest, SplitInfo, TagInfo, TokenizerInfo
+from shards.lengths import ShardLengths, dump_lengths, lengths_of, make_split_info
+from shards.manifest import (
+    LENGTHS_SUFFIX,
+    LengthsInfo,
+    Manifest,
+    ShardInfo,
+    SplitInfo,
+    TagInfo,
+    TokenizerInfo,
+)
 from shards.store import LocalStore
 from shards.writer import write_shard
 from trainer.stream.dataset import BatchStream, StreamConfig
@@ -25,13 +32,31 @@ SETTINGS = (
     "the defaults of `dataservice build` and `trainer train`: shards of 4 MiB before compression, "
     "zstd level 1, windows of 131,072 samples, no cache; every blob's sha256 is checked"
 )
+READS_HTTP = True
 RESUME = "the cursor of the last batch"
 
 
 def write(corpus: Corpus, folder: Path) -> None:
+    write_parts([corpus], folder)
+
+
+def write_parts(corpora: Iterable[Corpus], folder: Path) -> None:
+    """Parts of a corpus, of which one at a time is in memory, as one data set."""
     store = LocalStore(folder)
+    shards: list[ShardInfo] = []
+    lengths: list[ShardLengths] = []
+    for corpus in corpora:
+        _write_part(store, corpus, shards, lengths)
+    info = store.put_blob(dump_lengths(lengths), LENGTHS_SUFFIX)
+    table = LengthsInfo(sha256=info.sha256, bytes=info.bytes)
+    store.commit("pairs", _manifest(store, make_split_info(shards, lengths, table)))
+
+
+def _write_part(
+    store: LocalStore, corpus: Corpus, shards: list[ShardInfo], lengths: list[ShardLengths]
+) -> None:
     shard_bytes = BuildSettings.model_fields["shard_bytes"].default
-    shards, lengths, blocks, size = [], [], list[tuple[str, Block]](), 0
+    blocks, size = list[tuple[str, Block]](), 0
     src = tgt = 0
     for start in range(0, len(corpus), MAX_BLOCK_SAMPLES):
         rows = slice(start, start + MAX_BLOCK_SAMPLES)
@@ -46,7 +71,7 @@ def write(corpus: Corpus, folder: Path) -> None:
             source=(src_len * 0).astype("u2"),
         )
         src, tgt = src_end, tgt_end
-        blocks.append((f"train-{start // MAX_BLOCK_SAMPLES:06d}", block))
+        blocks.append((f"train-{len(shards):05d}-{start // MAX_BLOCK_SAMPLES:06d}", block))
         size += block.src.nbytes + block.tgt.nbytes + 14 * block.num_samples
         if size >= shard_bytes or src == len(corpus.src):
             data, info = write_shard(blocks)
@@ -54,13 +79,9 @@ def write(corpus: Corpus, folder: Path) -> None:
             shards.append(info)
             lengths.append(lengths_of([block for _, block in blocks]))
             blocks, size = [], 0
-    store.commit("pairs", _manifest(store, shards, lengths, corpus))
 
 
-def _manifest(store: LocalStore, shards: list[Any], lengths: list[Any], corpus: Corpus) -> Manifest:
-    def histogram(values: Any) -> tuple[int, ...]:
-        return tuple(np.bincount(values).tolist())
-
+def _manifest(store: LocalStore, train: SplitInfo) -> Manifest:
     model = store.put_blob(b"not read here", ".model")
     return Manifest(
         generator={"benchmark": "1"},
@@ -76,19 +97,7 @@ def _manifest(store: LocalStore, shards: list[Any], lengths: list[Any], corpus: 
             target_ids={"en": TO_TGT, "ru": 4},
         ),
         tags=TagInfo(prefix_tokens=3, symbols={}, defaults={}),
-        splits={
-            "train": SplitInfo(
-                shards=tuple(shards),
-                samples=len(corpus),
-                src_tokens=len(corpus.src),
-                tgt_tokens=len(corpus.tgt),
-                src_lengths=histogram(corpus.src_len),
-                tgt_lengths=histogram(corpus.tgt_len),
-                lengths=LengthsInfo.model_validate(
-                    store.put_blob(dump_lengths(lengths), LENGTHS_SUFFIX).model_dump()
-                ),
-            )
-        },
+        splits={"train": train},
         sources=(),
         inputs=(),
         build={},

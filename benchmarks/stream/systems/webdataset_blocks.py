@@ -18,6 +18,7 @@ SETTINGS = (
     "plain tar shards of 32 blocks of 1,024 pairs as .npy members, taken apart in a compose step; "
     "shardshuffle on, blocks shuffled in themselves, batches of 32; not what its users write today"
 )
+READS_HTTP = True
 RESUME = "none of its own: the epoch is read again and batches are skipped"
 
 _BLOCK, _BLOCKS_A_SHARD = 1024, 32

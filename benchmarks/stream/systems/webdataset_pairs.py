@@ -17,6 +17,7 @@ SETTINGS = (
     "plain tar shards of 10,000 pairs, two .npy members each, integer mtime; "
     "shardshuffle on, shuffle(1000), batched(32); HTTP by its own `pipe:curl`"
 )
+READS_HTTP = True
 RESUME = "none of its own: the epoch is read again and batches are skipped"
 
 _PAIRS_A_SHARD = 10_000

@@ -1,0 +1,54 @@
+"""Figures → the cells of a Markdown table, and the table."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from benchmarks.stream.figures import Spread
+
+NOTHING: Final = "–"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; bars in cells are escaped."""
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def speed_cell(spread: Spread | None) -> str:
+    """Median, least and most."""
+    if spread is None:
+        return NOTHING
+    return f"{rounded(spread.median)} ({rounded(spread.least)}–{rounded(spread.most)})"
+
+
+def number(spread: Spread | None) -> str:
+    """The median."""
+    return NOTHING if spread is None else rounded(spread.median)
+
+
+def rounded(value: float) -> str:
+    """Three digits of a number are enough to compare."""
+    if value < 100:
+        return f"{value:.3g}"
+    digits = len(str(int(value))) - 3
+    return f"{round(value, -digits):,.0f}"
+
+
+def seconds(spread: Spread | None) -> str:
+    """The median, in seconds."""
+    return NOTHING if spread is None else f"{spread.median:.3g} s"
+
+
+def bold(text: str, yes: bool) -> str:
+    """The text, in bold type if it is ours."""
+    return f"**{text}**" if yes else text
+
+
+def short(error: str) -> str:
+    """The first sentence of an error, without the paths of a machine."""
+    text = re.sub(r"([0-9a-f]{12})[0-9a-f]{52}", r"\1…", error)
+    text = re.sub(r"(?<![\w/])(/[\w.-]+){2,}/?", "…", text)
+    text = re.sub(r"^(?:\w+\.)+(\w+: )", r"\1", text)
+    return text if len(text) <= 160 else text[:159] + "…"

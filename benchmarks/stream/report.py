@@ -1,0 +1,274 @@
+"""results.json → docs/stream.md, and the table of the README.
+
+python -m benchmarks.stream.report      # `make bench-stream` does it, and the plots
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Final
+
+from benchmarks.stream.cells import NOTHING, bold, number, seconds, short, speed_cell, table
+from benchmarks.stream.figures import BLOCKS, OURS, Results
+
+HERE: Final = Path(__file__).parent
+ROOT: Final = HERE.parents[1]
+README_BEGIN: Final = "<!-- from benchmarks/stream: make bench-stream -->"
+README_END: Final = "<!-- end -->"
+
+
+def page(results: Results) -> str:
+    """The whole of docs/stream.md."""
+    parts = [
+        _introduction(results),
+        "## What is asked of it\n",
+        table(
+            ("Bar", "Measured", "Met"),
+            ((bar.promise, bar.measured, "yes" if bar.met else "**no**") for bar in results.bars()),
+        ),
+        "## Speed\n\n![Samples a second of each system, from a folder, over HTTP and with two loader "
+        "workers, on a logarithmic axis.](images/stream-speed.svg)\n",
+        _speed(results),
+        "## Going on in the middle of an epoch\n\n![Seconds from a restart to the first batch, of "
+        "each system, on a logarithmic axis.](images/stream-resume.svg)\n",
+        _restarts(results),
+        "## A file that was cut\n",
+        _cuts(results),
+        "## Memory and size\n\n![Peak memory while one, ten and fifty million pairs are read, beside "
+        "the size of the data.](images/stream-memory.svg)\n",
+        _scale(results),
+        "## How each system was set\n",
+        _settings(results),
+    ]
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts)
+
+
+def _introduction(results: Results) -> str:
+    machine, told = results.told["machine"], results.told
+    return f"""# The stream beside its peers
+
+Written by `make bench-stream`, which installs the peers, writes the same {told["pairs"]:,} synthetic pairs of
+token ids in the form that each of them recommends, and reads them in turns: in each of {told["rounds"]} rounds
+every system is measured once, in a process of its own, so that a busy machine is as busy for all. Figures
+are medians over the rounds, with the least and the most. Compare ratios; the figures themselves are those of
+one machine: {machine["cpu"]}, {machine["cores"]} cores, {machine["memory_gb"]} GB, Linux {machine["kernel"]},
+Python {machine["python"]}, {machine["date"]}, load {machine["load_before"]:.1f} before the run.
+
+What is timed is the way from stored shards to shuffled batches of 32, padded, as int64 torch tensors, on one
+core; the file server of all, nginx, has the other. A reading ends with the epoch or after
+{told["limit_s"]:.0f} seconds. Ours verifies every byte and cuts batches by length; the peers do neither.
+"""
+
+
+def _speed(results: Results) -> str:
+    head: tuple[str, ...] = (
+        "",
+        "Folder, samples/s",
+        "HTTP, samples/s",
+        "Two workers, samples/s",
+        "HTTP, tokens/s",
+    )
+    head = (
+        *head,
+        "First batch, HTTP",
+        "Written/s of CPU",
+        "Bytes a pair, disk / wire",
+        "Peak memory",
+    )
+    rows = []
+    for system in results.systems:
+        disk = results.spread(f"write/full/{system}", "bytes_per_pair")
+        wire = results.spread(f"read/http/{system}", "wire_bytes_per_pair")
+        memory = results.spread(f"read/local/{system}", "peak_rss_bytes")
+        rows.append(
+            (
+                bold(results.name(system), system == OURS),
+                *(
+                    speed_cell(results.spread(f"read/{place}/{system}", "samples_per_s"))
+                    for place in ("local", "http", "workers")
+                ),
+                number(results.spread(f"read/http/{system}", "tokens_per_s")),
+                seconds(results.spread(f"read/http/{system}", "first_batch_s")),
+                number(results.spread(f"write/full/{system}", "written_per_s")),
+                f"{number(disk)} / {number(wire)}",
+                NOTHING if memory is None else f"{memory.median / 1e6:,.0f} MB",
+            )
+        )
+    service = results.spread(f"read/service/{OURS}", "samples_per_s")
+    note = ""
+    if service:
+        note = (
+            f"\nFrom `dataservice serve` in place of nginx ours reads {speed_cell(service)} "
+            "samples/s.\n"
+        )
+    blocks = results.spread(f"read/http/{BLOCKS}", "samples_per_s")
+    if blocks and (ours := results.spread(f"read/http/{OURS}", "samples_per_s")):
+        note += (
+            f"\n{results.name(BLOCKS)}, is our own form of a shard read by the stock library: it is "
+            "shown to tell the form from the reader, and is no peer's recommendation. Over HTTP ours "
+            f"is {ours.median / blocks.median:.1f} times as fast.\n"
+        )
+    note += (
+        "\nA dash is what could not be measured: a system that reads no plain HTTP, or an epoch that "
+        "did not end in time, whose bytes on the wire say nothing.\n"
+    )
+    return table(head, rows) + note
+
+
+def _restarts(results: Results) -> str:
+    rows: list[tuple[str, ...]] = []
+    for system in results.systems:
+        if (error := results.error(f"reference/{system}")) is not None:
+            rows.append((results.name(system), NOTHING, NOTHING, f"not measured: {short(error)}"))
+            continue
+        rows.append(
+            (
+                bold(results.name(system), system == OURS),
+                *(
+                    seconds(results.spread(f"resume/{share}/{system}", "resume_s"))
+                    for share in ("0.5", "0.9")
+                ),
+                _continuation(results, system),
+            )
+        )
+    return table(("", "After 50 %", "After 90 %", "What follows"), rows) + (
+        "\nOver HTTP, on a fifth of the pairs, with an empty cache. After 50 % the whole rest of the epoch is "
+        "compared with the epoch that was not disturbed.\n"
+    )
+
+
+def _continuation(results: Results, system: str) -> str:
+    found = [one for share in ("0.5", "0.9") for one in results.rounds(f"resume/{share}/{system}")]
+    if not found:
+        return f"error: {short(results.error(f'resume/0.5/{system}') or '')}"
+    lost = max((one.get("lost", 0) for one in found), default=0)
+    repeated = max((one.get("repeated", 0) for one in found), default=0)
+    text = "exact" if all(one["exact"] for one in found) else "other batches"
+    if lost or repeated:
+        text += f"; {lost:,} samples lost, {repeated:,} repeated"
+    if error := results.error(f"resume/0.9/{system}"):
+        text += f"; after 90 %: {short(error)}"
+    return text
+
+
+def _cuts(results: Results) -> str:
+    """Each system's largest file, without its last third."""
+    rows = []
+    whole = {
+        system: max((one["distinct"] for one in results.rounds(f"reference/{system}")), default=0)
+        for system in results.systems
+    }
+    for system in results.systems:
+        found = results.rounds(f"cut/{system}")
+        if error := results.error(f"cut/{system}"):
+            outcome = f"{'hangs: ' if error.startswith('no end') else 'an error: '}{short(error)}"
+        elif not found:
+            outcome = NOTHING
+        else:
+            missing = max(whole.values()) - found[0]["samples"]
+            outcome = (
+                f"**{missing:,} samples are missing, and nothing is said**"
+                if missing
+                else "all samples, all the same"
+            )
+        rows.append((results.name(system), outcome))
+    return table(("", "The largest file lacks its last third"), rows)
+
+
+def _scale(results: Results) -> str:
+    rows = []
+    runs = [
+        one
+        for key, one in results.measurements.items()
+        if key.startswith("scale/") and "error" not in one
+    ]
+    for one in sorted(runs, key=lambda one: one["samples"]):
+        size = one["samples"] * one["bytes_per_pair"]
+        rows.append(
+            (
+                f"{one['samples']:,}",
+                f"{size / 1e9:.2f} GB",
+                f"{one['peak_rss_bytes'] / 1e6:,.0f} MB",
+                f"{one['samples_per_s']:,.0f}",
+                f"{one['first_batch_s']:.3f} s",
+            )
+        )
+    return table(("Pairs", "On disk", "Peak memory", "Samples/s", "First batch"), rows) + (
+        "\nOne epoch each, from a folder, on one core; "
+        "[test_memory.py](../tests/trainer/stream/test_memory.py) reads a small set for 200 epochs.\n"
+    )
+
+
+def _settings(results: Results) -> str:
+    rows = []
+    for system in results.systems:
+        told = results.measurements[f"describe/{system}"]
+        versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
+        rows.append((told["name"], told["settings"], told["resume"], versions))
+    left_out = [
+        f"- {key.removeprefix('describe/')} is left out: {short(value['error'])}"
+        for key, value in results.measurements.items()
+        if key.startswith("describe/") and "error" in value
+    ]
+    again = """
+## Measure it yourself
+
+```sh
+make bench-stream                                                # everything; half an hour on two cores
+python -m benchmarks.stream.run --pairs 100000 --rounds 2        # less of it
+python -m benchmarks.stream.run --resume                         # go on where a run was stopped
+python benchmarks/stream/throughput.py URL …                     # ours alone, on your own data sets
+```
+
+It needs nginx, and about 12 GB of disk for a while. `--corpus FILE.jsonl` adds the padding of real text of your
+own. Each system is one small file in
+[benchmarks/stream/systems](../benchmarks/stream/systems): if one is not set as its users would set it, say so.
+"""
+    settings = table(("", "Settings", "Resume by", "Versions"), rows)
+    return settings + ("\n" + "\n".join(left_out) + "\n" if left_out else "") + again
+
+
+def readme_table(results: Results) -> str:
+    """The few lines that the README shows."""
+    rows = []
+    for system in results.systems:
+        resume = results.spread(f"resume/0.5/{system}", "resume_s")
+        told = _continuation(results, system) if resume else NOTHING
+        rows.append(
+            (
+                bold(results.name(system), system == OURS),
+                number(results.spread(f"read/http/{system}", "samples_per_s")),
+                number(results.spread(f"read/local/{system}", "samples_per_s")),
+                seconds(results.spread(f"read/http/{system}", "first_batch_s")),
+                f"{seconds(resume)}, {told.split(';')[0]}" if resume else NOTHING,
+            )
+        )
+    head = ("One core", "Samples/s, HTTP", "Samples/s, folder", "First batch", "Resume at 50 %")
+    machine = results.told["machine"]
+    return (
+        f"{README_BEGIN}\n{table(head, rows)}\n{results.told['pairs']:,} pairs to shuffled, padded "
+        f"batches of 32 as tensors; {machine['cpu']}, {machine['date']}. How it was measured, and "
+        f"more: [docs/stream.md](docs/stream.md).\n{README_END}"
+    )
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--results", type=Path, default=HERE / "results.json")
+    parser.add_argument("--root", type=Path, default=ROOT, help="holds docs/ and README.md")
+    options = parser.parse_args()
+    results = Results(json.loads(options.results.read_text(encoding="utf-8")))
+    (options.root / "docs" / "stream.md").write_text(page(results), encoding="utf-8")
+    readme = options.root / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    begin, end = text.index(README_BEGIN), text.index(README_END)
+    readme.write_text(
+        text[:begin] + readme_table(results) + text[end + len(README_END) :], encoding="utf-8"
+    )
+    sys.stdout.write(f"{options.root / 'docs' / 'stream.md'}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Requests → measurements, each in a process of its own and kept as soon as it is made."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+ENVIRONMENT: Final = {
+    "OMP_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+_MARK: Final = "RESULT "
+
+
+class Session:
+    """The measurements of one run; those of an earlier one that was stopped may be kept."""
+
+    def __init__(self, work: Path, *, keep: bool, tell: Callable[[str], object]) -> None:
+        self.work = work
+        self.done: dict[str, Any] = {}
+        self.pythons: dict[str, str] = {}  # of systems that live in another environment
+        self._file = work / "measurements.json"
+        self.tell = tell
+        if keep and self._file.exists():
+            self.done = json.loads(self._file.read_text(encoding="utf-8"))
+
+    def measure(self, key: str, timeout_s: float, **request: Any) -> dict[str, Any]:
+        """One measurement, unless it is there already; a failure is a result, too."""
+        if key not in self.done:
+            self.tell(f"{datetime.now():%H:%M:%S} {key}")
+            request["cache"] = str(self.work / "cache" / request["system"])
+            python = self.pythons.get(request["system"], sys.executable)
+            self.keep(key, run_measurement(request, timeout_s, python))
+            if "error" in self.done[key]:
+                self.tell(f"    {self.done[key]['error'][:300]}")
+        result: dict[str, Any] = self.done[key]
+        return result
+
+    def keep(self, key: str, result: dict[str, Any]) -> None:
+        """Store a measurement, or what was found out about it later."""
+        self.done[key] = result
+        self.work.mkdir(parents=True, exist_ok=True)
+        temporary = self._file.with_suffix(".new")
+        temporary.write_text(json.dumps(self.done, indent=1), encoding="utf-8")
+        temporary.replace(self._file)
+
+
+def run_measurement(request: dict[str, Any], timeout_s: float, python: str) -> dict[str, Any]:
+    """Run benchmarks.stream.measure in a process group that is killed when time is up."""
+    process = subprocess.Popen(
+        [python, "-m", "benchmarks.stream.measure", json.dumps(request)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, **ENVIRONMENT},
+    )
+    try:
+        output, errors = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return {"error": f"no end within {timeout_s:.0f} s"}
+    for line in output.splitlines():
+        if line.startswith(_MARK):
+            result: dict[str, Any] = json.loads(line.removeprefix(_MARK))
+            return result
+    last = [line for line in errors.splitlines() if line and not line.startswith(" ")][-1:]
+    return {"error": last[0][:500] if last else f"exit code {process.returncode}"}
+
+
+def answer(result: dict[str, Any]) -> None:
+    """Say the result of a measurement, in the process that made it."""
+    sys.stdout.write(f"\n{_MARK}{json.dumps(result)}\n")
+    sys.stdout.flush()
