@@ -23,7 +23,7 @@ _TEMPORARY: Final = ".tmp-"
 _STALE_S: Final = 3600
 _LOCK_PATIENCE_S: Final = 1.0
 _RENEW_ONE_IN: Final = 32
-_EVICT_AHEAD: Final = 64  # parts of the limit, of which one may be evicted beyond need
+_EVICT_AHEAD: Final = 64  # of so many parts of the limit, one at once: to look takes its time
 _SPARE: Final = 20  # parts of the disk, of which one is left to others, checkpoints above all
 _MAX_SPARE_BYTES: Final = 4_000_000_000
 _UNNAMED: Final = getattr(os, "O_TMPFILE", 0)  # Linux alone has files without a name
@@ -68,8 +68,8 @@ class BlobCache:
     ) -> None:
         """`own` are the file names and sizes of all that the run reads, again in every epoch.
 
-        When they do not fit, those that are there stay: evicting the least recently used one for
-        each that is missed would keep just those that are not needed for the longest time.
+        Once the least recently used file is one of them, they do not fit, and what is there stays:
+        evicting it would take away just what is needed soon, for what comes an epoch later.
         """
         self.folder = folder
         self.max_bytes = max_bytes
@@ -140,28 +140,27 @@ class BlobCache:
     def _choose(
         self, folder: "_Folder", names: set[str], wanted: int, *, renew: bool
     ) -> "tuple[list[_File], bool]":
-        """What to evict to get that many bytes, and whether the run's own would have to go.
+        """What to evict to get that many bytes, and whether the run's own were in the way.
 
-        Now and then they go all the same: those that are never read any more make room so for
-        those that are read more often than once an epoch.
+        Now and then the run's own go all the same, so that what it does not read any more makes
+        room for what it reads more often than once an epoch.
         """
         if wanted <= 0:
             return [], False
         files = sorted(map(folder.status, names), key=lambda file: file.used_ns)
         self._sizes = {file.name: file.bytes for file in files} | self._own
-        files = [file for file in files if _BLOB.fullmatch(file.name)]  # others are not ours
-        others = [file for file in files if file.name not in self._own]
-        own = [file for file in files if file.name in self._own]
-        is_full = sum(file.bytes for file in others) < wanted
-        # looking at thousands of files takes its time, so some more are evicted at once
-        ahead = 0 if is_full else self.max_bytes // _EVICT_AHEAD
-        victims = []
-        for file in others + own if is_full and renew else others:
-            if wanted <= 0 and file.bytes - wanted > ahead:
+        victims, is_full = list[_File](), False
+        for file in files:
+            is_own = file.name in self._own
+            if wanted <= 0 and (is_own or file.bytes - wanted > self.max_bytes // _EVICT_AHEAD):
                 break
-            victims.append(file)
-            wanted -= file.bytes
-        return victims, is_full
+            if is_own and not renew:
+                return [], True
+            if _BLOB.fullmatch(file.name):  # nothing else is ours to remove
+                victims.append(file)
+                wanted -= file.bytes
+                is_full |= is_own
+        return victims, is_full or wanted > 0
 
     @contextlib.contextmanager
     def _degrading(self) -> Iterator[None]:
