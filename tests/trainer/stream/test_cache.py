@@ -4,11 +4,14 @@ import pickle
 import random
 import secrets
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.trainer.stream.origin import Origin, always, file, names, never
+from trainer.stream import cache as cache_module
 from trainer.stream.cache import BlobCache, Once
 
 
@@ -149,3 +152,26 @@ def test_threads_may_share_a_folder(tmp_path: Path, origin: Origin) -> None:
     for thread in threads:
         thread.join()
     assert not failures
+
+
+def test_the_limit_holds_at_every_moment_for_any_number_of_writers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = Origin(*(bytes([number]) * 100 for number in range(40)))
+    place, held = cache_module._place, list[int]()
+
+    def slowly(folder: Any, path: Path, data: bytes) -> None:
+        threading.Event().wait(0.003)  # room was made: others must not take it meanwhile
+        place(folder, path, data)
+        held.append(sum(one.stat().st_size for one in tmp_path.iterdir()))
+
+    def work(seed: int) -> None:
+        cache = BlobCache(tmp_path, 1000, origin.fetch)
+        for info in random.Random(seed).sample(origin.infos(), 40):
+            assert cache.read(info) == origin.blobs[info.sha256]
+
+    monkeypatch.setattr(cache_module, "_place", slowly)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert len(held) >= 40
+    assert max(held) == 1000
