@@ -54,6 +54,38 @@ def _pins(path: Path) -> set[str]:
     return {line for line in lines if line and not line.startswith("#")}
 
 
+WITH_WORKERS = """
+import json, os, signal, subprocess, time
+from pathlib import Path
+
+run, cache = Path("runs/workers"), Path("/srv/cache/blobs")
+before = set(cache.iterdir()) if cache.exists() else set()
+for path in before:
+    path.unlink()
+options = ["--num-workers", "2", "--window-samples", "300", "--max-steps", "100000"]
+trainer = subprocess.Popen(["trainer", *options, "--run-dir", run], start_new_session=True)
+ledger = run / "ledger.jsonl"
+while trainer.poll() is None and not (ledger.exists() and len(ledger.read_bytes()) > 20_000):
+    time.sleep(0.1)
+os.killpg(trainer.pid, signal.SIGINT)
+status = trainer.wait()
+deadline, gone = time.monotonic() + 20, False
+while not gone and time.monotonic() < deadline:
+    try:
+        os.killpg(trainer.pid, 0)
+    except ProcessLookupError:
+        gone = True
+disk = os.statvfs("/dev/shm")
+print(json.dumps({
+    "status": status,
+    "gone": gone,
+    "shm_bytes": disk.f_blocks * disk.f_frsize,
+    "shm": os.listdir("/dev/shm"),
+    "cached": os.listdir(cache),
+}))
+"""
+
+
 class TestProject:
     """In this order: each test goes on from where the one before it left the project."""
 
@@ -181,6 +213,16 @@ class TestProject:
             "Данные готовы.",
         )
         assert shown.strip()
+
+    def test_loader_workers_and_the_cache_leave_nothing_in_the_shared_memory_of_64_mb(
+        self, trained: Stack
+    ) -> None:
+        command = ("run", "--rm", "--entrypoint", "python", "trainer", "-c", WITH_WORKERS)
+        told = json.loads(trained.compose(*command, timeout=240).splitlines()[-1])
+        cached = told.pop("cached")
+        assert told == {"status": 0, "gone": True, "shm_bytes": 64 << 20, "shm": []}
+        assert len(cached) > 2
+        assert all(re.fullmatch(r"[0-9a-f]{64}\.[a-z.]+", name) for name in cached)
 
     def test_the_service_stops_and_starts_again_with_its_data(self, trained: Stack) -> None:
         before = trained.request("/datasets/demo/latest.json")

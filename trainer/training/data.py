@@ -8,16 +8,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-from shards.cli.console import Report, silent
+from shards.cli.console import Report, say, silent
 from shards.dataset import Dataset, make_store, open_dataset, parse_dataset_url
 from shards.errors import PrometheusError
 from shards.http import RetryPolicy
-from shards.manifest import Split
+from shards.manifest import BlobInfo, Split
 from shards.reader import decode_shard
-from shards.store import write_atomically
+from shards.store import LocalStore, write_atomically
 from trainer.config import TrainSettings
 from trainer.errors import CheckpointError, TrainingError
-from trainer.stream.cache import BlobCache
+from trainer.stream.cache import BlobCache, Once
 from trainer.stream.dataset import BatchStream, StreamConfig
 from trainer.stream.mix import WeightedUrl, parse_mixture
 from trainer.stream.order import Cursor
@@ -89,10 +89,13 @@ def open_sources(
     wanted = settings.pair_filter
     check_filters(wanted, [dataset.manifest for dataset in datasets])
     patient = RetryPolicy(attempts=_MANY, deadline_s=settings.data_timeout_s)
+    blobs = [blob for dataset in datasets for blob in dataset.manifest.blobs()]
+    tell = Once(say)
     sources = []
     for part, dataset in zip(named, datasets, strict=True):
         dataset = replace(dataset, store=make_store(dataset.ref, patient))
-        source = Source(part.url, part.weight, dataset, _make_cache(settings, dataset), {})
+        cache = _make_cache(settings, dataset, blobs, tell)
+        source = Source(part.url, part.weight, dataset, cache, {})
         if wanted:
             _select(source, wanted, settings.run_dir, report)
         sources.append(source)
@@ -153,12 +156,29 @@ def _check_tokenizers(datasets: Sequence[Dataset], pinned: Pinned | None) -> Non
         )
 
 
-def _make_cache(settings: TrainSettings, dataset: Dataset) -> BlobCache | None:
-    """A local folder needs no copy of itself."""
+def _make_cache(
+    settings: TrainSettings, dataset: Dataset, blobs: Sequence[BlobInfo], tell: Once
+) -> BlobCache | None:
+    """A local folder needs no copy of itself; `blobs` are those of all data sets of the run."""
     if not settings.cache_bytes or not dataset.ref.is_http:
         return None
-    folder = settings.cache_dir.expanduser() / "blobs"
-    return BlobCache(folder, settings.cache_bytes, dataset.read_blob)
+    try:
+        cache_dir = settings.cache_dir.expanduser()
+    except RuntimeError as error:
+        tell(
+            f"the cache {settings.cache_dir} has no place ({error.args[0]}); blobs are fetched "
+            "whenever they are read; name a folder with --cache-dir"
+        )
+        return None
+    if LocalStore(cache_dir).names():
+        raise TrainingError(
+            f"--cache-dir {cache_dir} is a folder of data sets, and a cache would remove blobs of "
+            "theirs; nothing was started; name another folder"
+        )
+    own = {Path(blob.path).name: blob.bytes for blob in blobs}
+    return BlobCache(
+        cache_dir / "blobs", settings.cache_bytes, dataset.read_blob, own=own, tell=tell
+    )
 
 
 def _select(source: Source, wanted: PairFilter, run_dir: Path, report: Report) -> None:
