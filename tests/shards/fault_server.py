@@ -150,6 +150,7 @@ def cut_without_length(after: int) -> Fault:
         if handler.offset:
             span = f"bytes {handler.offset}-{len(data) - 1}/{len(data)}"
             handler.send_header("Content-Range", span)
+        handler.send_header("ETag", handler.etag)
         handler.send_header("Connection", "close")
         handler.end_headers()
         handler.wfile.write(data[handler.offset :][:after])

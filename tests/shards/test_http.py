@@ -16,6 +16,7 @@ from shards.manifest import BlobInfo
 from tests.shards.fault_server import (
     Fault,
     FaultServer,
+    Handler,
     cut,
     cut_without_length,
     other_bytes,
@@ -129,11 +130,6 @@ FOREVER: dict[str, tuple[Fault, type[ShardError], str]] = {
     "503 that says when": (status(503, Retry_After="0"), StoreUnavailableError, "HTTP 503"),
     "429": (status(429), StoreUnavailableError, "HTTP 429"),
     "flipped byte": (other_bytes(flip), CorruptBlobError, INFO.path),
-    "too many bytes": (
-        other_bytes(lambda data: data + b"more"),
-        StoreUnavailableError,
-        "more than the expected 307200 bytes",
-    ),
     "too few bytes": (
         other_bytes(lambda data: data[:7]),
         StoreUnavailableError,
@@ -170,8 +166,29 @@ def test_a_fetch_goes_on_where_it_was_cut(
     assert second.headers["If-Range"] == f'"{INFO.sha256}"'
 
 
-def test_a_link_that_always_cuts_still_gets_to_the_end(server: FaultServer) -> None:
-    assert fetch(server, *[cut_without_length(70_000)] * 4) == DATA
+@pytest.mark.parametrize("fault", [cut, cut_without_length])
+def test_a_link_that_always_cuts_still_gets_to_the_end(
+    server: FaultServer, fault: Callable[[int], Fault]
+) -> None:
+    server.script.always = fault(20_000)
+    assert fetch(server) == DATA
+    assert len(server.script.requests) == 16 > TINY.attempts
+
+
+def test_bytes_behind_the_last_are_left_where_they_are(server: FaultServer) -> None:
+    server.script.always = other_bytes(lambda data: data + b"more")
+    assert fetch(server) == DATA
+
+
+@pytest.mark.parametrize("etag", ['"another"', 'W/"weak"', None])
+def test_a_host_with_etags_of_its_own_or_none_gives_the_rest_too(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch, etag: str | None
+) -> None:
+    monkeypatch.setattr(Handler, "etag", etag or "")
+    assert fetch(server, cut(100_000)) == DATA
+    second = server.script.requests[1].headers
+    assert second["Range"] == "bytes=100000-"
+    assert second.get("If-Range") == ('"another"' if etag == '"another"' else None)
 
 
 def test_a_damaged_body_is_fetched_again_from_its_start(server: FaultServer) -> None:
@@ -232,11 +249,53 @@ def test_a_small_file_is_read_whole_and_retried_from_its_start(server: FaultServ
     assert all("Range" not in request.headers for request in server.script.requests)
 
 
+VERSION = hashlib.sha256(b"{}\n").hexdigest()
+MANIFEST = f"demo/versions/{VERSION}/manifest.json"
+
+
+@pytest.mark.parametrize("path", [MANIFEST, "demo/latest.json"])
+def test_a_small_file_that_cannot_be_right_is_asked_for_again(
+    server: FaultServer, path: str
+) -> None:
+    server.script.files[f"/{path}"] = b"{}\n"
+    server.script.faults = [other_bytes(lambda data: data[:1]), cut_without_length(1)]
+    assert HttpStore(server.url, policy=TINY).read(path) == b"{}\n"
+    assert len(server.script.requests) == 3
+
+
+def test_a_small_file_that_comes_wrong_twice_is_handed_over_as_it_is(server: FaultServer) -> None:
+    server.script.files[f"/{MANIFEST}"] = b"edited"
+    assert HttpStore(server.url, policy=TINY).read(MANIFEST) == b"edited"
+    assert len(server.script.requests) == 2
+
+
+def test_a_host_that_calls_zstd_an_encoding_is_understood(server: FaultServer) -> None:
+    def fault(handler: Handler, data: bytes) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", "zstd")
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    assert fetch(server, fault) == DATA
+    assert len(server.script.requests) == 1
+
+
 def test_a_connection_is_used_again(server: FaultServer) -> None:
     server.script.files[f"/{INFO.path}"] = DATA
     store = HttpStore(server.url, policy=TINY)
     for _ in range(3):
         store.read_blob(INFO)
+    assert len({request.port for request in server.script.requests}) == 1
+
+
+def test_a_connection_is_used_again_by_threads_that_come_later(server: FaultServer) -> None:
+    server.script.files[f"/{INFO.path}"] = DATA
+    store = HttpStore(server.url, policy=TINY)
+    for _ in range(3):
+        thread = threading.Thread(target=store.read_blob, args=(INFO,))
+        thread.start()
+        thread.join()
     assert len({request.port for request in server.script.requests}) == 1
 
 

@@ -1,12 +1,13 @@
 """A store over HTTP that does not answer well → how long is waited, and where it ends."""
 
 import time
+from email.utils import formatdate
 
 import pytest
 
 from shards.errors import StoreUnavailableError
 from shards.http import HttpStore, RetryPolicy
-from tests.shards.fault_server import Fault, FaultServer, stall, status, trickle
+from tests.shards.fault_server import Fault, FaultServer, Handler, stall, status, trickle
 
 
 @pytest.mark.parametrize("fault", [stall(100_000), trickle(0.05)], ids=["stall", "trickle"])
@@ -59,6 +60,31 @@ def test_the_servers_wish_to_wait_counts_within_bounds(
 ) -> None:
     server.script.always = status(code, Retry_After=wish)
     assert naps(server, RetryPolicy(attempts=2, first_wait_s=1)) == [wait_s]
+
+
+@pytest.mark.parametrize(
+    ("after_s", "date", "wait_s"),
+    [(30, True, 30), (3000, True, 60), (-30, True, 1), (3000, False, 60), (-30, False, 1)],
+)
+def test_a_date_to_wait_for_is_read_by_the_clock_of_the_server(
+    server: FaultServer, after_s: int, date: bool, wait_s: float
+) -> None:
+    now = 1_700_000_000 if date else time.time()
+
+    def fault(handler: Handler, _: bytes) -> None:
+        handler.send_response_only(503)
+        if date:
+            handler.send_header("Date", formatdate(now, usegmt=True))
+        handler.send_header("Retry-After", formatdate(now + after_s, usegmt=True))
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    server.script.always = fault
+    assert naps(server, RetryPolicy(attempts=2, first_wait_s=1)) == [wait_s]
+
+
+def test_waits_stay_bounded_after_any_number_of_attempts() -> None:
+    assert RetryPolicy(max_wait_s=5).wait_s(100_000, None) == 5
 
 
 def test_no_wait_is_begun_that_would_pass_the_deadline(server: FaultServer) -> None:
