@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-fast check format docs bench-stream lock clean
+.PHONY: help demo test test-fast check format docs docs-faults lock clean bench-stream
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ format: $(READY)  ## Format and mend what can be mended
 
 docs: $(READY)  ## Write the generated part of docs/ anew
 	$(BIN)/python docs/generate.py
+
+docs-faults: $(READY)  ## Run every fault of docs/faults.md and write its tables anew
+	$(BIN)/python -m tests.faults.table
 
 bench-stream: $(READY)  ## Measure the stream beside its peers, and write docs/stream.md
 	$(BIN)/python -m benchmarks.stream.run
