@@ -6,11 +6,13 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from dataservice.collect.leases import Clock, lease_folder
 from dataservice.collect.marks import Rules
@@ -26,11 +28,26 @@ from dataservice.web.files import StoreFiles
 _LEASE_THREADS: Final = 4
 
 
+class _Service(FastAPI):
+    """An app whose files are answered ahead of all else, error handling included.
+
+    What the framework puts around a route costs a tenth of the time of a small answer.
+    """
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        super().__init__(**options)
+        self._files = StoreFiles(super().__call__, folder)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._files(scope, receive, send)
+
+
 def create_app(
     settings: ServiceSettings, *, runner: JobRunner | None = None, clock: Clock = time.time
 ) -> FastAPI:
     """The app that serves `settings.store_dir` and builds into it; tests give runner and clock."""
-    app = FastAPI(
+    app = _Service(
+        settings.store_dir,
         title="PrometheusGPT Mini data service",
         version=importlib.metadata.version("prometheusgpt-mini"),
         description="Versioned, verified RU/EN data sets over HTTP, and the jobs that build them.",
@@ -42,7 +59,6 @@ def create_app(
     app.state.leases = lease_folder(settings.data_dir, clock)
     app.state.lease_threads = anyio.CapacityLimiter(_LEASE_THREADS)
     app.state.collect_threads = anyio.CapacityLimiter(1)
-    app.add_middleware(StoreFiles, folder=settings.store_dir)
     add_error_handlers(app)
     app.include_router(routes.router)
     app.include_router(job_routes.router)

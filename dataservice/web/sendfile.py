@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _PATHSEND: Final = "http.response.pathsend"
+_PIECE_BYTES: Final = 1 << 20
 _END: Final[Message] = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
@@ -42,7 +43,11 @@ class SendfileProtocol(H11Protocol):
                 await send(_END)
 
         scope["extensions"] = {**scope.get("extensions", {}), _PATHSEND: {}}
-        await self._inner(scope, receive, send_or_sendfile)
+        try:
+            await self._inner(scope, receive, send_or_sendfile)
+        except asyncio.CancelledError:
+            # the service stops and has waited for long enough; Uvicorn has said so in a line
+            await self._cut()
 
     async def _sendfile(self, path: Path, length: int) -> bool:
         """Send a file of the length that the headers promise; False when the connection ended.
@@ -51,6 +56,7 @@ class SendfileProtocol(H11Protocol):
         client takes it for the cut that it is, and asks again.
         """
         if self.transport.is_closing():
+            await self._cut()
             return False
         sent = 0
         reason = "cut while it was sent"
@@ -58,8 +64,13 @@ class SendfileProtocol(H11Protocol):
             # h11 counts the bytes that it does not see
             self.conn.send_with_data_passthrough(h11.Data(data=cast(bytes, _Length(length))))
             with path.open("rb", buffering=0) as file:
-                if length:
-                    sent = await self.loop.sendfile(self.transport, file, 0, length)
+                while sent < length and not self.transport.is_closing():
+                    # piece by piece, else a client that takes all at once is served alone
+                    piece = min(length - sent, _PIECE_BYTES)
+                    moved = await self.loop.sendfile(self.transport, file, sent, piece)
+                    sent += moved
+                    if moved < piece:
+                        break
         except ConnectionError:
             reason = ""
         except OSError as error:
@@ -72,9 +83,13 @@ class SendfileProtocol(H11Protocol):
                 "again; check the disk if it was not removed on purpose",
                 *(path, reason, sent, length),
             )
-        self.transport.abort()
-        await asyncio.sleep(0)  # Uvicorn hears of it before the app ends
+        await self._cut()
         return False
+
+    async def _cut(self) -> None:
+        """End the connection, and let Uvicorn hear of it before the app ends."""
+        self.transport.abort()
+        await asyncio.sleep(0)
 
 
 class _Length:

@@ -1,8 +1,14 @@
 """Blobs on a real socket: whole and in order, whatever becomes of the file or of the clients."""
 
 import http.client
+import json
 import os
+import signal
 import socket
+import struct
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -183,6 +189,82 @@ def test_readers_that_stand_still_cost_little_and_leave_nothing(
         # answered beside them, so by then each of them has got what it takes
         assert len(rest(begin(address, "Connection: close", *header))) >= SIZE - 1
         assert num_open(blob) == 32
+        for path in ("/healthz", "/datasets", "/datasets/demo/latest.json"):
+            connection = http.client.HTTPConnection(*address, timeout=60)
+            connection.request("GET", path)
+            assert connection.getresponse().read()
+            connection.close()
         assert resident_bytes() - before < (32 * each_mib + 8) * (1 << 20)
         stack.close()
         wait_until_closed(blob)
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_client_that_resets_before_the_answer_is_no_error(
+    serving: Serving, tmp_path: Path, capsys: pytest.CaptureFixture[str], heard: bool
+) -> None:
+    """The server has heard of the reset when it answers, or hears of it only by writing."""
+    (path := tmp_path / "file").write_bytes(bytes(1000))
+    asked, reset = threading.Event(), threading.Event()
+
+    async def file(request: Request) -> FileResponse:
+        if not reset.is_set():
+            asked.set()
+            while heard and (await request.receive())["type"] != "http.disconnect":
+                pass
+            assert reset.wait(60)  # the event loop stands still
+        return FileResponse(path, stat_result=path.stat())
+
+    with serving(Starlette(routes=[Route("/", file)])) as address:
+        with socket.create_connection(address, timeout=60) as connection:
+            at_once = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert asked.wait(60)
+        reset.set()
+        again = http.client.HTTPConnection(*address, timeout=60)
+        again.request("GET", "/")
+        assert again.getresponse().read() == bytes(1000)
+        again.close()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("header", [(), ("Range: bytes=1-",)])
+def test_a_service_with_readers_that_stand_still_stops_in_time_and_quietly(
+    data_dir: Path, blob: Path, header: tuple[str, ...]
+) -> None:
+    assert blob.exists()
+    command = ["-m", "dataservice", "serve", "--port", "0", "--json", "--data-dir", str(data_dir)]
+    with (
+        subprocess.Popen(
+            [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process,
+        ExitStack() as stack,
+    ):
+        stack.callback(process.kill)
+        assert process.stdout is not None
+        port = json.loads(process.stdout.readline())["url"].split(":")[2].split("/")[0]
+        for _ in range(4):
+            stack.enter_context(begin(("127.0.0.1", int(port)), *header)[0])
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 0
+    assert "Traceback" not in errors
+    assert len(errors.splitlines()) <= 2, errors
+
+
+@pytest.mark.slow
+def test_a_reader_that_goes_on_gets_its_blob_whole_while_the_service_stops(
+    new_app: NewApp, data_dir: Path, serving: Serving, blob: Path
+) -> None:
+    with ExitStack() as stack:
+        address = stack.enter_context(serving(new_app(data_dir)))
+        begun = begin(address)
+        stopped = threading.Thread(target=stack.close)
+        stopped.start()
+        with pytest.raises(ConnectionRefusedError):
+            while True:
+                socket.create_connection(address, timeout=60).close()
+        assert rest(begun) == blob.read_bytes()
+        stopped.join(60)
