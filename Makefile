@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCH_SERVE := .venv-bench-serve
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-fast check format docs docs-faults lock clean bench-stream
+.PHONY: help demo test test-fast check format docs docs-faults bench-stream bench-serve lock clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -53,5 +54,17 @@ lock: $(READY)  ## Resolve pyproject.toml into requirements/ anew
 	$(BIN)/pip install --quiet pip-tools
 	PYTHON=$(BIN)/python requirements/compile.sh
 
+$(BENCH_SERVE)/.ready: pyproject.toml requirements/dataservice.txt benchmarks/serve/requirements.txt
+	$(PYTHON) -m venv $(BENCH_SERVE)
+	$(BENCH_SERVE)/bin/pip install --quiet --requirement requirements/dataservice.txt
+	$(BENCH_SERVE)/bin/pip install --quiet --requirement benchmarks/serve/requirements.txt
+	$(BENCH_SERVE)/bin/pip install --quiet --no-deps --editable .
+	touch $@
+
+bench-serve: $(BENCH_SERVE)/.ready  ## Measure serving beside its peers, and write docs/serving.md
+	$(BENCH_SERVE)/bin/python -m benchmarks.serve.run
+	$(BENCH_SERVE)/bin/python -m benchmarks.serve.report
+	$(BENCH_SERVE)/bin/python -m benchmarks.serve.plots
+
 clean:  ## Remove what was made, the virtual environment included
-	rm -rf $(VENV) demo-run build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_SERVE) benchmarks/stream/work demo-run build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -20,18 +20,34 @@ _PIECE_BYTES: Final = 4 << 20
 
 @dataclass
 class Client:
-    """One keep-alive connection that asks for the next path as soon as it has got one."""
+    """Asks for the next path as soon as it has got one, on one connection while that is kept."""
 
-    connection: socket.socket
+    address: tuple[str, int]
     requests: list[bytes]
     turn: int
     header: bytearray = field(default_factory=bytearray)
     left: int = -1
     """Bytes of the body still to come; -1 while the header is read."""
+    last: bool = False
+    """Whether the server closes the connection after this answer, as nginx does after 1,000."""
 
-    def ask(self) -> None:
+    def __post_init__(self) -> None:
+        self.connection = self._connect()
+
+    def _connect(self) -> socket.socket:
+        connection = socket.create_connection(self.address, timeout=30)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+    def ask(self, selector: selectors.BaseSelector) -> None:
+        """Send the next request."""
+        if self.last:
+            selector.unregister(self.connection)
+            self.connection.close()
+            self.connection = self._connect()
+            selector.register(self.connection, selectors.EVENT_READ, self)
         self.header.clear()
-        self.left = -1
+        self.left, self.last = -1, False
         self.connection.sendall(self.requests[self.turn % len(self.requests)])
         self.turn += 1
 
@@ -58,14 +74,16 @@ class Client:
         if not self.header.startswith(b"HTTP/1.1 " + status):
             raise ConnectionError(f"the server answered {bytes(self.header[:200])!r}")
         got = len(self.header) - end - 4
-        self.left = _content_length(bytes(self.header[:end])) - got
+        header = bytes(self.header[:end]).lower()
+        self.last = b"\r\nconnection: close" in header
+        self.left = _content_length(header) - got
         return got, self.left == 0
 
 
 def _content_length(header: bytes) -> int:
     for line in header.split(b"\r\n"):
         name, _, value = line.partition(b":")
-        if name.lower() == b"content-length":
+        if name == b"content-length":
             return int(value)
     return 0
 
@@ -83,11 +101,9 @@ def run(
     selector = selectors.DefaultSelector()
     turns = count()
     for _ in range(clients):
-        connection = socket.create_connection(address, timeout=30)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        client = Client(connection, requests, next(turns))
-        client.ask()
-        selector.register(connection, selectors.EVENT_READ, client)
+        client = Client(address, requests, next(turns))
+        selector.register(client.connection, selectors.EVENT_READ, client)
+        client.ask(selector)
     buffer = bytearray(_PIECE_BYTES)
     received = answers = 0
     begun = cpu = 0.0
@@ -105,7 +121,7 @@ def run(
             received += got
             answers += complete
             if complete:
-                client.ask()
+                client.ask(selector)
     used = time.process_time() - cpu
     for key in list(selector.get_map().values()):
         key.data.connection.close()

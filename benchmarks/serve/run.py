@@ -3,7 +3,7 @@
     make bench-serve        # measures, then writes docs/serving.md and its plots
 
 All servers run at once over one folder; each round measures each of them for a moment, in turn, so
-that a busy machine is as busy for all. Figures are medians over rounds, with the least and most.
+that a busy machine is as busy for all.
 """
 
 import argparse
@@ -11,33 +11,36 @@ import importlib.metadata
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
-from rich.progress import BarColumn as Bar
-from rich.progress import Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from benchmarks.serve.servers import Server, TestData, find_nginx, make_data, running
+from benchmarks.serve.servers import (
+    SETTINGS,
+    ServedFiles,
+    Server,
+    check,
+    find_nginx,
+    make_data,
+    running,
+)
 
 HERE: Final = Path(__file__).parent
 MIB: Final = 1 << 20
-BLOBS: Final = {64 * MIB: 4, 4 * MIB: 32}
-MANIFESTS: Final = (20_000, 300_000)
-CLIENTS: Final = (1, 8, 32)
 MANIFEST_CLIENTS: Final = 8
 NO_NGINX: Final = (
-    "nginx is not installed, so it is not measured: apt-get install --no-install-recommends nginx "
-    "installs Debian's; --without-nginx measures the others alone"
+    "nginx is not installed, so nothing was measured; `apt-get install --no-install-recommends "
+    "nginx` installs Debian's, --without-nginx measures the others alone"
 )
 
 
@@ -46,35 +49,30 @@ class Case:
     """One thing to measure of one server."""
 
     what: str
-    server: str
     size: int
     clients: int
+    server: str
     paths: tuple[str, ...]
     etag: str | None = None
 
-    @property
-    def key(self) -> str:
-        return f"{self.what}/{self.size}/{self.clients}/{self.server}"
 
-
-def cases(data: TestData, servers: Sequence[str]) -> list[Case]:
-    """All that is measured in a round."""
+def cases(data: ServedFiles, servers: Sequence[str], clients: Sequence[int]) -> list[Case]:
+    """All that is measured in a round; those that are compared come one after another."""
     blobs = [
-        Case("blob", server, size, clients, tuple(paths))
+        Case("blob", size, number, server, tuple(paths))
         for size, paths in data.blobs.items()
-        for clients in CLIENTS
+        for number in clients
         for server in servers
         if server != "route"
     ]
     small = []
     for size, version in data.manifests.items():
-        for server in servers:
-            bare = f"/bare/{version}.json"
-            path = (bare if server == "route" else data.manifest_path(size),)
-            if server != "staticfiles":
-                small.append(Case("manifest", server, size, MANIFEST_CLIENTS, path))
-                etag = f'"{version}"'
-                small.append(Case("known manifest", server, size, MANIFEST_CLIENTS, path, etag))
+        for what, etag in (("manifest", None), ("known manifest", f'"{version}"')):
+            for server in servers:
+                bare = f"/bare/{version}.json"
+                path = (bare if server == "route" else data.manifest_path(size),)
+                if server not in ("staticfiles", "plain nginx"):
+                    small.append(Case(what, size, MANIFEST_CLIENTS, server, path, etag))
     return blobs + small
 
 
@@ -101,28 +99,19 @@ def measure(case: Case, server: Server, seconds: float) -> dict[str, float]:
         ended.set()
         watcher.join()
     if not result:
-        raise RuntimeError(f"{case.key}: the clients failed; their message is above")
+        raise RuntimeError(
+            f"the clients of {case.server} failed ({case.what}, {case.clients} clients), so there "
+            "are no results; their message is above"
+        )
     counts: dict[str, float] = json.loads(result)
     return {
         "mb_per_s": counts["bytes"] / counts["seconds"] / 1e6,
         "requests_per_s": counts["answers"] / counts["seconds"],
-        "cpu_s_per_gb": cpu_s / max(counts["bytes"] / 1e9, 1e-9),
+        "cpu_s_per_gb": 1e9 * cpu_s / max(counts["bytes"], 1) if case.what == "blob" else 0.0,
         "cpu_us_per_request": 1e6 * cpu_s / max(counts["answers"], 1),
         "peak_rss_mb": max([first, last, *resident]) / 1e6,
         "rss_growth_mb": (last - first) / 1e6,
-        "client_cpu": counts["client_cpu_s"] / counts["seconds"],
-    }
-
-
-def summary(samples: list[dict[str, float]]) -> dict[str, dict[str, float]]:
-    """Median, least and most of each figure."""
-    return {
-        name: {
-            "median": statistics.median(values := [sample[name] for sample in samples]),
-            "min": min(values),
-            "max": max(values),
-        }
-        for name in samples[0]
+        "client_cpu_share": counts["client_cpu_s"] / counts["seconds"],
     }
 
 
@@ -138,7 +127,7 @@ def environment(nginx: str | None) -> dict[str, Any]:
         told = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=True).stderr
         versions["nginx"] = told.strip().rpartition("/")[2]
     return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "cpu": models[0] if models else platform.machine(),
         "cores": os.cpu_count(),
         "memory_gb": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE") / 1e9),
@@ -149,44 +138,70 @@ def environment(nginx: str | None) -> dict[str, Any]:
     }
 
 
+def measure_all(
+    todo: Sequence[Case], servers: dict[str, Server], *, rounds: int, seconds: float, bar: Progress
+) -> list[dict[str, Any]]:
+    """Each case with its figures, a list of one for each round."""
+    figures: dict[Case, dict[str, list[float]]] = {case: defaultdict(list) for case in todo}
+    task = bar.add_task("", total=len(todo) * rounds)
+    for number in range(rounds):
+        # there and back in turns, so that no server is always the one after another
+        for case in todo if number % 2 == 0 else reversed(todo):
+            shown = f"round {number + 1}: {case.what}, {case.clients} clients, {case.server}"
+            bar.update(task, description=shown)
+            for name, value in measure(case, servers[case.server], seconds).items():
+                figures[case][name].append(round(value, 3))
+            bar.advance(task)
+    keys = ("what", "size", "clients", "server")
+    return [{key: asdict(case)[key] for key in keys} | {"figures": figures[case]} for case in todo]
+
+
+def benchmark(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Start the servers, measure them, stop them; what results.json has."""
+    nginx = None if options.without_nginx else find_nginx()
+    facts = environment(nginx)
+    blobs = {size: max(4, min(32, 256 * MIB // size)) for size in options.blob_bytes}
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with tempfile.TemporaryDirectory(prefix="bench-serve-") as folder:
+        data = make_data(Path(folder), blobs, options.manifest_bytes)
+        with (
+            running(data, with_nginx=nginx is not None) as servers,
+            Progress(*columns, TimeRemainingColumn(), console=console) as bar,
+        ):
+            todo = cases(data, list(servers), options.clients)
+            idle = {name: server.resident_bytes() / 1e6 for name, server in servers.items()}
+            for case in todo:
+                check(servers[case.server], case.paths[:1])
+            measured = measure_all(
+                todo, servers, rounds=options.rounds, seconds=options.seconds, bar=bar
+            )
+    return {
+        "environment": facts,
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "servers": {
+            name: {"settings": SETTINGS[name], "idle_rss_mb": round(idle[name], 1)} for name in idle
+        },
+        "cases": measured,
+    }
+
+
 def main() -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.5, help="of each case in each round")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each case in each round")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--blob-bytes", type=int, nargs="+", default=[64 * MIB, 4 * MIB])
+    parser.add_argument("--manifest-bytes", type=int, nargs="+", default=[20_000, 300_000])
     parser.add_argument("--without-nginx", action="store_true")
     parser.add_argument("--out", type=Path, default=HERE / "results.json")
     options = parser.parse_args()
     console = Console(stderr=True)
-    nginx = None if options.without_nginx else find_nginx()
-    if nginx is None and not options.without_nginx:
+    if not options.without_nginx and find_nginx() is None:
         console.print(NO_NGINX, style="red")
         return 1
-    samples: dict[str, list[dict[str, float]]] = defaultdict(list)
-    facts = environment(nginx)
-    with tempfile.TemporaryDirectory(prefix="bench-serve-") as folder:
-        data = make_data(Path(folder), BLOBS, list(MANIFESTS))
-        with (
-            running(data, with_nginx=nginx is not None) as servers,
-            Progress(
-                *(TextColumn("{task.description}"), Bar(), TimeElapsedColumn()),
-                TimeRemainingColumn(),
-                console=console,
-            ) as progress,
-        ):
-            todo = cases(data, list(servers))
-            task = progress.add_task("", total=len(todo) * options.rounds)
-            for number in range(options.rounds):
-                for case in todo:
-                    progress.update(task, description=f"round {number + 1}, {case.key}")
-                    samples[case.key].append(measure(case, servers[case.server], options.seconds))
-                    progress.advance(task)
-    result = {
-        "environment": facts,
-        "rounds": options.rounds,
-        "seconds": options.seconds,
-        "cases": {key: summary(values) for key, values in samples.items()},
-    }
+    result = benchmark(options, console)
     options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     console.print(f"wrote {options.out}")
     return 0

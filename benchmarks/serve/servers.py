@@ -3,25 +3,34 @@
 import hashlib
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
+NGINX: Final = ("nginx", "plain nginx")
+SETTINGS: Final = {
+    "dataservice": "`dataservice serve`, one process",
+    "staticfiles": "Starlette's `StaticFiles`, Uvicorn, both as they come, one process",
+    "route": "a Starlette route that answers with bytes in memory, Uvicorn, one process",
+    "nginx": "[docker/nginx.conf](../docker/nginx.conf), one worker",
+    "plain nginx": "nginx with `sendfile`, `tcp_nopush` and a `root`, nothing else, one worker",
+}
+_NOBODY_LISTENS: Final = "127.0.0.1:9"
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE: Final = os.sysconf("SC_PAGESIZE")
 
 
 @dataclass(frozen=True)
-class TestData:
+class ServedFiles:
     """A store, and the paths that are asked for."""
 
     folder: Path
@@ -34,12 +43,12 @@ class TestData:
         return f"/datasets/demo/versions/{self.manifests[size]}/manifest.json"
 
 
-def make_data(folder: Path, blobs: dict[int, int], manifests: list[int]) -> TestData:
+def make_data(folder: Path, blobs: dict[int, int], manifests: list[int]) -> ServedFiles:
     """Write random blobs (size → how many) and manifests into a store below `folder`."""
     store, bare = folder / "datasets", folder / "bare"
     (store / "blobs").mkdir(parents=True)
     bare.mkdir()
-    data = TestData(folder, {size: [] for size in blobs}, {})
+    data = ServedFiles(folder, {size: [] for size in blobs}, {})
     for size, number in blobs.items():
         for _ in range(number):
             content = os.urandom(size)
@@ -93,43 +102,57 @@ def find_nginx() -> str | None:
     return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
-def nginx_config(data: TestData, port: int, service_port: int) -> str:
-    """docker/nginx.conf for this folder, with one process as the other servers have."""
+def front_config(data: ServedFiles, port: int) -> str:
+    """docker/nginx.conf for this folder, with one process as the other servers have.
+
+    No service is behind it, so that every answer is its own.
+    """
     text = (ROOT / "docker" / "nginx.conf").read_text(encoding="utf-8")
     for old, new in (
-        (r"root /srv/data;", f"root {data.folder};"),
-        (r"listen 8080;", f"listen 127.0.0.1:{port};"),
-        (r"dataservice:8000", f"127.0.0.1:{service_port}"),
-        (r"/tmp/nginx", f"{data.folder}/nginx"),
-        (r"worker_processes auto;", "worker_processes 1;"),
+        ("root /srv/data;", f"root {data.folder};"),
+        ("listen 8080;", f"listen 127.0.0.1:{port};"),
+        ("dataservice:8000", _NOBODY_LISTENS),
+        ("/tmp/nginx", f"{data.folder}/nginx"),
+        ("worker_processes auto;", f"worker_processes 1; {_as_caller()}"),
     ):
-        text, num_changed = re.subn(re.escape(old), lambda _, new=new: new, text)
-        if not num_changed:
+        if old not in text:
             raise RuntimeError(f"docker/nginx.conf has no {old!r} to replace; mend this benchmark")
+        text = text.replace(old, new)
     return text
 
 
+def plain_config(data: ServedFiles, port: int) -> str:
+    """The least that makes nginx send files of this folder by sendfile."""
+    return f"""
+daemon off; pid {data.folder}/plain.pid; worker_processes 1; {_as_caller()}
+events {{ }}
+http {{
+    access_log off; sendfile on; tcp_nopush on;
+    client_body_temp_path {data.folder}/plain-body;
+    server {{ listen 127.0.0.1:{port}; root {data.folder}; }}
+}}
+"""
+
+
+def _as_caller() -> str:
+    """Started by root, nginx reads as another user, to whom a temporary folder is closed."""
+    return "user root;" if os.geteuid() == 0 else ""
+
+
 @contextmanager
-def running(data: TestData, *, with_nginx: bool) -> Iterator[dict[str, Server]]:
+def running(data: ServedFiles, *, with_nginx: bool) -> Iterator[dict[str, Server]]:
     """All servers over one folder, at once; stopped at the end."""
-    names = ["staticfiles", "route", "dataservice"] + ["nginx"] * with_nginx
+    names = [name for name in SETTINGS if with_nginx or name not in NGINX]
     ports = dict(zip(names, _free_ports(len(names)), strict=True))
-    peers = [sys.executable, str(Path(__file__).with_name("peers.py"))]
-    ours = [sys.executable, "-m", "dataservice", "serve", "--data-dir", str(data.folder)]
-    commands: dict[str, list[str]] = {
-        "staticfiles": [*peers, "static", str(data.folder / "datasets"), str(ports["staticfiles"])],
-        "route": [*peers, "route", str(data.folder / "bare"), str(ports["route"])],
-        "dataservice": [*ours, "--port", str(ports["dataservice"])],
-    }
-    if with_nginx:
-        config = data.folder / "nginx.conf"
-        config.write_text(nginx_config(data, ports["nginx"], ports["dataservice"]))
-        commands["nginx"] = [find_nginx() or "nginx", "-e", "stderr", "-c", str(config)]
+    ours = ("DATASERVICE_", "UVICORN_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     servers: dict[str, Server] = {}
     try:
-        for name, command in commands.items():
-            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-            servers[name] = Server(name, ports[name], process)
+        for name, port in ports.items():
+            process = subprocess.Popen(
+                _command(name, data, port), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
+            )
+            servers[name] = Server(name, port, process)
         for server in servers.values():
             _wait(server)
         yield servers
@@ -138,6 +161,37 @@ def running(data: TestData, *, with_nginx: bool) -> Iterator[dict[str, Server]]:
             server.process.terminate()
         for server in servers.values():
             server.process.wait(30)
+
+
+def _command(name: str, data: ServedFiles, port: int) -> list[str]:
+    """What starts a server; the service says where it listens on stderr, like the others."""
+    if name in NGINX:
+        config = data.folder / f"{name.replace(' ', '-')}.conf"
+        config.write_text({"nginx": front_config, "plain nginx": plain_config}[name](data, port))
+        return [find_nginx() or "nginx", "-e", "stderr", "-c", str(config)]
+    if name == "dataservice":
+        folder = ["--data-dir", str(data.folder), "--no-build-on-start"]
+        return [sys.executable, "-m", "dataservice", "serve", *folder, "--port", str(port)]
+    kind, folder_of_peer = {"staticfiles": ("static", "datasets"), "route": ("route", "bare")}[name]
+    peers = str(Path(__file__).with_name("peers.py"))
+    return [sys.executable, peers, kind, str(data.folder / folder_of_peer), str(port)]
+
+
+def check(server: Server, paths: Iterable[str]) -> None:
+    """Get each path once: every server sends the bytes that the path names by their sha256.
+
+    Raises:
+        RuntimeError: when it does not.
+    """
+    for path in paths:
+        url = f"http://127.0.0.1:{server.port}{path}"
+        with urllib.request.urlopen(url, timeout=60) as response:
+            got = hashlib.sha256(response.read()).hexdigest()
+        if got not in path:
+            raise RuntimeError(
+                f"{server.name} answered {path} with bytes of sha256 {got}, so it is not measured; "
+                "mend this benchmark"
+            )
 
 
 def _free_ports(number: int) -> list[int]:
