@@ -111,6 +111,8 @@ def options_tables() -> Iterator[str]:
         ("dataservice gc", dataservice.cli.app, None),
         ("trainer train", trainer.cli.app, TrainSettings),
         ("trainer plan", trainer.cli.app, TrainSettings),
+        ("trainer check", trainer.cli.app, TrainSettings),
+        ("trainer trace", trainer.cli.app, None),
         ("trainer generate", trainer.cli.app, None),
     )
     for number, (name, app, model) in enumerate(commands):

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 from dataservice.prepare.build import BuildResult, build
@@ -15,22 +16,31 @@ _WORDS = (
 )
 
 
-def make_pairs(number: int, seed: int = 0) -> list[dict[str, str]]:
-    """Pairs that differ by a number at their end, 2 to 26 words long."""
+def make_pairs(number: int, seed: int = 0, authors: Sequence[str] = ()) -> list[dict[str, str]]:
+    """Pairs that differ by a number at their end, 2 to 26 words long.
+
+    Authors, if any, and then two sources, take turns.
+    """
     chosen = random.Random(seed)
     pairs = []
     for index in range(number):
         words = [chosen.choice(_WORDS) for _ in range(chosen.randint(1, 25))]
         ru, en = (" ".join(side) for side in zip(*words, strict=True))
-        pairs.append({"ru": f"{ru} {index}.", "en": f"{en} {index}."})
+        pair = {"ru": f"{ru} {index}.", "en": f"{en} {index}."}
+        if authors:
+            source = ("news", "talk")[index // len(authors) % 2]
+            pair |= {"author": authors[index % len(authors)], "source": source}
+        pairs.append(pair)
     return pairs
 
 
-def build_pairs(folder: Path, number: int, **settings: object) -> BuildResult:
+def build_pairs(
+    folder: Path, number: int, *, authors: Sequence[str] = (), **settings: object
+) -> BuildResult:
     """Build a small data set of several shards below `folder`/datasets."""
     folder.mkdir(parents=True, exist_ok=True)
     source = folder / "pairs.jsonl"
-    lines = [json.dumps(pair, ensure_ascii=False) for pair in make_pairs(number)]
+    lines = [json.dumps(pair, ensure_ascii=False) for pair in make_pairs(number, authors=authors)]
     source.write_text("\n".join(lines), encoding="utf-8")
     values = {
         "sources": [SourceSettings(path=source)],

@@ -54,12 +54,16 @@ def trace_step(run_dir: Path, step: int, data: str | None = None) -> TracedStep:
         ShardError: when the data cannot be read.
     """
     settings, pinned = _read_run(run_dir)
-    record, cursor = _find(run_dir / LEDGER, step)
-    if data is not None:
-        settings = settings.model_copy(update={"data": data})
+    record = _find(run_dir / LEDGER, step)
+    # the folder may have been moved since; what a filter selects is found in it
+    moved = {"run_dir": run_dir, "data": settings.data if data is None else data}
+    settings = settings.model_copy(update=moved)
     source = open_sources(settings, pinned)[record["data"]]
-    stream = source.stream(make_stream_config(settings), cursor)
+    behind = Cursor(*record["next"])
+    stream = source.stream(make_stream_config(settings))
+    stream = stream.at(stream.window_before(behind))
     planned = next(stream.planned_windows())
+    cursor = stream.cursor._replace(batch=(behind.batch or len(planned.plan)) - 1)
     rows = planned.plan.batch(cursor.batch)
     _check(planned.framed.window.id[rows], record, source.dataset)
     return TracedStep(
@@ -88,8 +92,8 @@ def _read_run(run_dir: Path) -> tuple[TrainSettings, Pinned]:
         ) from error
 
 
-def _find(ledger: Path, step: int) -> tuple[dict[str, Any], Cursor]:
-    """The ledger's line of a step, and the position at which its batch was read."""
+def _find(ledger: Path, step: int) -> dict[str, Any]:
+    """The ledger's line of a step."""
     try:
         records = list(read_records(ledger))
     except OSError as error:
@@ -98,12 +102,7 @@ def _find(ledger: Path, step: int) -> tuple[dict[str, Any], Cursor]:
     if found is None:
         steps = f"{records[0]['step']} to {records[-1]['step']}" if records else "none"
         raise TrainingError(f"{ledger} has no step {step}; it has steps {steps}; give one of them")
-    before = [
-        record["next"]
-        for record in records
-        if record["step"] < step and record["data"] == found["data"]
-    ]
-    return found, Cursor(*before[-1]) if before else Cursor()
+    return found
 
 
 def _check(ids: PairIds, record: dict[str, Any], dataset: Dataset) -> None:

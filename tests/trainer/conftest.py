@@ -27,3 +27,16 @@ def other_tokenizer_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder: Path = tmp_path_factory.mktemp("other")
     build_pairs(folder, 1000, vocab_size=450)
     return str(folder / "datasets" / "pairs")
+
+
+@pytest.fixture(scope="session")
+def authored_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Pairs of three authors and two sources, in fewer shards."""
+    folder: Path = tmp_path_factory.mktemp("authored")
+    build_pairs(folder, 600, authors=("Anna", "Boris", "Vera"))
+    return str(folder / "datasets" / "pairs")
+
+
+@pytest.fixture(scope="session")
+def authored(authored_url: str) -> Dataset:
+    return open_dataset(authored_url)

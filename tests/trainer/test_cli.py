@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.trainer.stream.test_check import OffByOne
 from trainer.cli import main
 from trainer.cli.plan import in_bytes
 
@@ -48,7 +49,7 @@ def run_dir(pairs_url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("command", ["train", "plan", "generate"])
+@pytest.mark.parametrize("command", ["train", "plan", "check", "generate"])
 def test_every_command_teaches_with_an_example(trainer: Trainer, command: str) -> None:
     status, output, _ = trainer(command, "--help")
     assert status == 0
@@ -99,6 +100,38 @@ def test_a_plan_is_a_table_for_people_and_leaves_nothing_behind(
     for name in ("samples", "steps", "target tokens", "padding", "to fetch", "memory"):
         assert sum(line.startswith(name) for line in lines) == 2
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_check_tells_what_was_compared_and_leaves_nothing_behind(
+    trainer: Trainer, authored_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = ("--data", authored_url, "--batch-size", "40", "--author", "Anna", "--tail", "9")
+    layouts = ("--ranks", "1", "--ranks", "3", "--snapshots", "5")
+    status, output, errors = trainer("check", *options, *layouts, "--json")
+    assert status == 0, errors
+    told = json.loads(output)
+    (end, *_) = told["epoch_ends"]
+    assert {1, end - 1, end} <= set(told["snapshots"])
+    assert (told["restores"], len(told["layouts"])) == (10, 2)
+    assert told["steps"] == end + 9
+    status, output, errors = trainer("check", *options, "--snapshots", "all", "--steps", "4")
+    assert (status, errors) == (0, "")
+    assert "outcome: no difference" in output
+    assert "snapshots: all" in output
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_check_fails_with_one_line_that_names_the_first_difference(
+    trainer: Trainer, pairs_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.training.data.BatchStream", OffByOne)
+    status, output, errors = trainer("check", "--data", pairs_url, "--batch-size", "40")
+    assert (status, output) == (1, "")
+    assert errors.startswith("error: step ")
+    assert len(errors.splitlines()) == 1
 
 
 def test_a_bare_resume_trains_further(trainer: Trainer, run_dir: Path) -> None:
@@ -220,6 +253,14 @@ MISTAKES = {
         "go on with --resume",
     ),
     "plan of no data set": (("plan", "--data", "{tmp}/nothing"), "there is no data set 'nothing'"),
+    "check of no snapshots": (("check", "--data", "{data}", "--snapshots", "0"), "or all"),
+    "check of some snapshots": (("check", "--data", "{data}", "--snapshots", "few"), "or all"),
+    "check by no rank": (("check", "--data", "{data}", "--ranks", "0"), "--ranks 1 or more"),
+    "check by fewer workers than none": (
+        ("check", "--data", "{data}", "--workers", "-1"),
+        "--workers are 0 or more",
+    ),
+    "check of no data set": (("check", "--data", "{tmp}/nothing"), "there is no data set"),
     "plan of no epochs": (("plan", "--data", "{data}", "--epochs", "0"), "give 1 or more"),
     "plan of what is filtered away": (
         ("plan", "--data", "{data}", "--min-tokens", "60000"),

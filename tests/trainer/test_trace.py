@@ -1,6 +1,8 @@
 """Any step's batch is found again from the ledger and the data set alone."""
 
 import json
+import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,6 +15,7 @@ import yaml
 
 from shards.dataset import Dataset, open_dataset
 from shards.sample import ids_digest
+from tests.trainer.test_exact_resume import ARGUMENTS, finish, kill_after, start
 from tests.trainer.training.test_loop import TINY, run_training
 from trainer.config import TrainSettings
 from trainer.errors import TrainingError
@@ -22,7 +25,7 @@ from trainer.training.metrics import LEDGER, RunLog, read_records
 from trainer.training.setup import set_up
 
 
-@pytest.fixture(scope="module", params=["one", "mixed", "both", "filtered"])
+@pytest.fixture(scope="module", params=["one", "mixed", "both", "filtered", "all"])
 def run_dir(
     request: pytest.FixtureRequest, pairs_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
@@ -33,6 +36,7 @@ def run_dir(
         "mixed": {"data": f"2*{pairs_url} 1*{pairs_url}"},
         "both": {"direction": "both", "batch_tokens": 12000},
         "filtered": {"min_tokens": 20},
+        "all": {"data": f"3*{pairs_url} 1*{pairs_url}", "max_tokens": 60, "direction": "both"},
     }
     change = changes[request.param]
     values = {
@@ -139,3 +143,68 @@ def test_the_command_prints_lines_that_skip_ids_takes(run_dir: Path, tmp_path: P
     assert wrong.returncode != 0
     assert wrong.stderr.startswith("error: ")
     assert "Traceback" not in wrong.stderr
+
+
+def test_a_step_is_found_though_the_lines_before_it_are_lost_or_cut(
+    run_dir: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run_dir, copy)
+    lines = (run_dir / LEDGER).read_text().splitlines(keepends=True)
+    for step in range(1, 15):
+        cut = lines[step - 2][:-20] + "\n" if step > 1 else ""  # as a kill leaves it
+        (copy / LEDGER).write_text(cut + lines[step - 1])
+        assert trace_step(copy, step).pairs == trace_step(run_dir, step).pairs
+
+
+def test_a_run_folder_that_was_moved_is_traced_and_nothing_is_written(
+    run_dir: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run_dir, copy)
+    settings = yaml.safe_load((copy / "config.yaml").read_text())
+    gone = tmp_path / "gone"
+    (copy / "config.yaml").write_text(yaml.safe_dump({**settings, "run_dir": str(gone)}))
+    before = {path: path.stat().st_mtime_ns for path in copy.rglob("*")}
+    assert trace_step(copy, 14).pairs == trace_step(run_dir, 14).pairs
+    assert {path: path.stat().st_mtime_ns for path in copy.rglob("*")} == before
+    assert not gone.exists()
+
+
+def assert_traced(run_dir: Path) -> list[int]:
+    """Every step of a ledger is found again; its steps."""
+    records = list(read_records(run_dir / LEDGER))
+    for record in records:
+        ids = [int(pair.id, 16) for pair in trace_step(run_dir, record["step"]).pairs]
+        assert ids_digest(np.array(ids, np.uint64)) == record["ids"]
+    return [record["step"] for record in records]
+
+
+@pytest.mark.slow
+def test_steps_of_a_run_that_was_killed_and_resumed_are_found_and_can_be_left_out(
+    authored_url: str, tmp_path: Path
+) -> None:
+    data = f"2*{authored_url} 1*{authored_url}"
+    skip = tmp_path / "skip.txt"
+    skip.write_text("00000000000000ff\n")
+    arguments = (
+        *("train", "--data", data, *ARGUMENTS, "--exclude-author", "Vera", "--min-tokens", "12"),
+        *("--skip-ids", str(skip), "--window-samples", "200"),
+    )
+    killed = tmp_path / "killed"
+    kill_after(start(killed, *arguments), killed, random.SystemRandom().randint(9, 40))
+    steps = assert_traced(killed)
+    assert steps == list(range(1, len(steps) + 1))
+    with (killed / LEDGER).open("r+b") as ledger:  # as a kill within a line leaves it
+        ledger.truncate((killed / LEDGER).stat().st_size - 17)
+    assert assert_traced(killed) == steps[:-1]
+    finish(start(killed, "--resume"))
+    assert assert_traced(killed) == list(range(1, 61))
+
+    traced = trace_step(killed, 33).pairs
+    skip.write_text("".join(f"{pair.id}\t{pair.src}\n" for pair in traced))
+    told = finish(start(tmp_path / "without", *arguments, "--max-steps", "30"))
+    assert f"skipped_id {len(traced)}" in told
+    left_out = {pair.id for pair in traced}
+    for step in range(1, 31):
+        assert not left_out & {pair.id for pair in trace_step(tmp_path / "without", step).pairs}

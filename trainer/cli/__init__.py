@@ -6,6 +6,7 @@ import sys
 import typer
 
 from shards.cli.console import run
+from trainer.cli.check import check_command
 from trainer.cli.generate import generate_command
 from trainer.cli.plan import plan_command
 from trainer.cli.trace import trace_command
@@ -21,6 +22,9 @@ app.command("train", epilog="Example: trainer train --data http://localhost:8000
 )
 app.command("plan", epilog="Example: trainer plan --data http://localhost:8000/datasets/demo")(
     plan_command
+)
+app.command("check", epilog="Example: trainer check --data http://localhost:8000/datasets/demo")(
+    check_command
 )
 app.command("trace", epilog="Example: trainer trace --run-dir runs/default --step 120")(
     trace_command

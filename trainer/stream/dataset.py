@@ -1,8 +1,9 @@
 """A data set version and a cursor → an endless, exact stream of batches (an IterableDataset)."""
 
+import copy
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from torch.utils.data import IterableDataset
@@ -93,6 +94,13 @@ class BatchStream(IterableDataset[Batch]):
         self._selector = selection.selector if selection else None
         self._markers = Markers.of(dataset.manifest)
 
+    def at(self, cursor: Cursor, *, rank: int = 0, world_size: int = 1) -> "BatchStream":
+        """The same stream from another cursor on, as one of some ranks reads it."""
+        moved = copy.copy(self)
+        moved.cursor = cursor
+        moved.config = replace(self.config, rank=rank, world_size=world_size)
+        return moved
+
     def __iter__(self) -> Iterator[Batch]:
         for group in prefetch(self._groups(), depth=_GROUPS_AHEAD):
             yield from group.batches()
@@ -150,6 +158,15 @@ class BatchStream(IterableDataset[Batch]):
         if at.window + 1 < len(self._windows_of(at.epoch)):
             return Cursor(at.epoch, at.window + 1, 0)
         return Cursor(at.epoch + 1, 0, 0)
+
+    def window_before(self, behind: Cursor) -> Cursor:
+        """The beginning of the window in which the batch before a position lies."""
+        if behind.batch:
+            return behind._replace(batch=0)
+        if behind.window:
+            return Cursor(behind.epoch, behind.window - 1, 0)
+        epoch = behind.epoch - 1
+        return Cursor(epoch, len(self._windows_of(epoch)) - 1, 0)
 
     def _windows_of(self, epoch: int) -> list[list[ShardPart]]:
         """The shards of each window of an epoch."""

@@ -93,14 +93,14 @@ def check_tally(found: Tally, promise: Promise) -> None:
         return
     raise LostSamplesError(
         f"{promise.subject}: {found.samples} samples were trained on, the data set holds "
-        f"{expected.samples}; {_difference(found, expected)}; nothing after the last checkpoint is "
+        f"{expected.samples}; {difference(found, expected)}; nothing after the last checkpoint is "
         "kept; this is a fault of the program or of its memory: check the data with `dataservice "
         "verify`, go on with `--resume`, and report it with this line"
     )
 
 
-def _difference(found: Tally, expected: Tally) -> str:
-    """The one id by which the digests differ, if it is one; then its sum and XOR agree."""
+def difference(found: Tally, expected: Tally) -> str:
+    """What is missing or came twice; a single pair by its id, which sum and XOR then agree on."""
     for one, other, verb in ((expected, found, "is missing"), (found, expected, "came twice")):
         added = (int(one.digest[:16], 16) - int(other.digest[:16], 16)) % 2**64
         if one.samples == other.samples + 1:
