@@ -1,4 +1,4 @@
-"""The command line of the data service: build, serve, verify, export, gc."""
+"""The command line of the data service: build, serve, verify, export, push, gc."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -16,6 +17,7 @@ from dataservice.collect.sweep import collect
 from dataservice.errors import BuildError
 from dataservice.export import TagSides, export_text
 from dataservice.prepare.build import BuildResult, build
+from dataservice.push import push
 from dataservice.settings import ENV_PREFIX, BuildSettings, ServiceSettings
 from dataservice.verify import verify
 from shards.cli.console import Report, json_lines, print_result, progress_bars, run, say
@@ -36,7 +38,10 @@ app = typer.Typer(
 )
 _GRACE_S: Final = 5
 UrlArgument = Annotated[
-    str, typer.Argument(help="Data set or version: http(s)://, file:// or a folder ROOT/NAME")
+    str,
+    typer.Argument(
+        help="Data set or version: http(s)://, s3://, gs://, az:// or a folder ROOT/NAME"
+    ),
 ]
 ProgressOption = Annotated[
     str, typer.Option("--progress", help="bar, or json for one object a line", metavar="bar|json")
@@ -142,7 +147,7 @@ def _listen(host: str, port: int) -> socket.socket:
 @app.command("verify", epilog="Example: dataservice verify http://localhost:8000/datasets/demo")
 def verify_command(url: UrlArgument, json: JsonOption = False) -> None:
     """Check every blob, count and token of a data set version, and name what is wrong."""
-    dataset = open_dataset(url)
+    dataset = open_dataset(url, tell=say)
     with progress_bars() as report:
         findings = verify(dataset, report)
     result = {
@@ -172,10 +177,37 @@ def export_command(
     sides: dict[str, TagSides] = {"both": "both", "src": "src", "none": "none"}
     if tags not in sides:
         raise ConfigurationError(f"--tags {tags} is unknown; use both, src or none")
-    dataset = open_dataset(url)
+    dataset = open_dataset(url, tell=say)
     with progress_bars() as report:
         lines = export_text(dataset, folder, tags=sides[tags], report=report)
     print_result({"folder": str(folder), **lines}, as_json=json, title="Exported")
+
+
+@app.command("push", epilog="Example: dataservice push demo s3://bucket/datasets")
+def push_command(
+    source: Annotated[
+        str, typer.Argument(help="Name of a data set in --data-dir, or a URL or folder ROOT/NAME")
+    ],
+    target: Annotated[
+        str, typer.Argument(help="Bucket and prefix that hold data sets: s3://, gs:// or az://")
+    ],
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Holds datasets/ (default: data)", show_default=False)
+    ] = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Put a data set version into a bucket, as TARGET/NAME; run it again to go on after a break."""
+    if "/" not in source:
+        overrides = {"data_dir": data_dir} if data_dir else {}
+        settings = load_settings(
+            ServiceSettings, prefix=ENV_PREFIX, config=config, overrides=overrides
+        )
+        source = str(settings.store_dir / source)
+    dataset = open_dataset(source, tell=say)
+    with progress_bars() as report:
+        result = push(dataset, target, report)
+    print_result(asdict(result), as_json=json, title="Pushed")
 
 
 @app.command("gc", epilog="Example: dataservice gc --keep 2 --dry-run")

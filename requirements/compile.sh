@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Pins anew what the project installs: dev.txt is the whole lock, the others are subsets of it,
-# one for each image. `compile.sh --upgrade` takes newer releases; without it, pins stay.
+# one for each image, which reads from buckets, too. `compile.sh --upgrade` takes newer releases;
+# without it, pins stay.
 # Needs pip-tools, of the Python that PYTHON names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,5 +21,5 @@ compile() {
 compile dev dev.txt "$@"
 # From nothing, so that a pin which dev.txt has dropped cannot stay behind.
 rm -f requirements/dataservice.txt requirements/trainer.txt
-compile dataservice dataservice.txt --constraint requirements/dev.txt
-compile trainer trainer.txt --constraint requirements/dev.txt
+compile dataservice dataservice.txt --extra object-stores --constraint requirements/dev.txt
+compile trainer trainer.txt --extra object-stores --constraint requirements/dev.txt

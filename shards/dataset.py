@@ -1,46 +1,79 @@
 """The URL of a data set → its manifest and verified blocks, wherever it lies."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from shards.block import Block
 from shards.errors import ManifestError, NotFoundError, ShardError
 from shards.http import HttpStore, RetryPolicy
 from shards.manifest import BlobInfo, Manifest, ShardInfo, load_manifest
+from shards.mirrors import MirrorStore, Tell, hasty
+from shards.objects import SCHEMES, ObjectStore
 from shards.reader import decode_shard
 from shards.store import LocalStore, Store, check_name, is_version, version_path
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetRef:
-    """Where a data set is: the root of its tree, its name, and a version if one is pinned."""
+    """Where a data set is: the root of its tree, its name, and a version if one is pinned.
+
+    `mirrors` are other places of the same data set, in the order in which they are tried.
+    """
 
     root: str
     name: str
     version: str | None = None
+    mirrors: "tuple[DatasetRef, ...]" = ()
 
     @property
-    def is_http(self) -> bool:
-        return self.root.startswith(("http://", "https://"))
+    def is_remote(self) -> bool:
+        """Whether what is tried first is no folder of this machine."""
+        return "://" in self.root
+
+    @property
+    def places(self) -> "tuple[DatasetRef, ...]":
+        """Each place by itself, the preferred first."""
+        return (replace(self, mirrors=()), *self.mirrors)
 
     @property
     def url(self) -> str:
-        base = f"{self.root}/{self.name}"
-        return f"{base}/versions/{self.version}" if self.version else base
+        """As it was given: the places separated by commas."""
+        tail = f"/versions/{self.version}" if self.version else ""
+        return ",".join(f"{place.root}/{place.name}{tail}" for place in self.places)
 
     def pinned(self, version: str) -> "DatasetRef":
-        """The same data set at one version."""
-        return DatasetRef(self.root, self.name, version)
+        """The same data set at one version, everywhere."""
+        mirrors = tuple(mirror.pinned(version) for mirror in self.mirrors)
+        return replace(self, version=version, mirrors=mirrors)
 
 
 def parse_dataset_url(url: str) -> DatasetRef:
-    """Split `ROOT/NAME` or `ROOT/NAME/versions/SHA`; ROOT is http(s)://, file:// or a folder.
+    """Split `ROOT/NAME` or `ROOT/NAME/versions/SHA`, or several of them separated by commas.
+
+    ROOT is http(s)://, s3://, gs://, az://, file:// or a folder. A version that one mirror has
+    holds for all of them.
 
     Raises:
-        ShardError: when it has no name, or a scheme that is not read.
+        ShardError: when it has no name, or a scheme that is not read, or contradicts itself.
     """
+    first, *mirrors = [_parse_place(place) for place in url.split(",")]
+    ref = replace(first, mirrors=tuple(mirrors))
+    versions = {place.version for place in ref.places if place.version}
+    if len(versions) > 1:
+        raise ShardError(
+            f"data set URL {url!r} names several versions; mirrors are places of one version; "
+            "name it once, or not at all"
+        )
+    return ref.pinned(versions.pop()) if versions else ref
+
+
+def _parse_place(url: str) -> DatasetRef:
     text = url.removesuffix("/").removesuffix("/manifest.json")
     try:
         parts = urlsplit(text)
@@ -50,10 +83,10 @@ def parse_dataset_url(url: str) -> DatasetRef:
         if parts.netloc not in ("", "localhost"):
             raise ShardError(f"data set URL {url!r} names a host; use file:///FOLDER/NAME")
         text = unquote(parts.path)
-    elif "://" in text and parts.scheme not in ("http", "https"):
+    elif "://" in text and not text.startswith(("http://", "https://", *SCHEMES)):
         raise ShardError(
             f"data set URL {url!r} has scheme {parts.scheme!r}, which is not read; "
-            "use http://, https://, file:// or a folder"
+            "use http://, https://, s3://, gs://, az://, file:// or a folder"
         )
     if text and "://" not in text:
         text = str(Path(text).absolute())
@@ -86,23 +119,50 @@ class Dataset:
         return decode_shard(self.read_blob(info), info)
 
 
-def make_store(ref: DatasetRef, policy: RetryPolicy | None = None) -> Store:
-    """The store that a reference points into."""
-    return HttpStore(ref.root, policy=policy) if ref.is_http else LocalStore(Path(ref.root))
+def make_store(
+    ref: DatasetRef, policy: RetryPolicy | None = None, tell: Tell | None = None
+) -> Store:
+    """The store that a reference points into; `tell` hears when a mirror is left for another.
+
+    Raises:
+        ShardError: when it is a bucket and cannot be one here.
+    """
+    if ref.mirrors:
+        policy = policy or RetryPolicy()
+        places = [(make_store(place, hasty(policy)), place.name) for place in ref.places]
+        return MirrorStore(places, policy=policy, tell=tell)
+    if ref.root.startswith(SCHEMES):
+        return ObjectStore(ref.root, policy=policy)
+    return HttpStore(ref.root, policy=policy) if ref.is_remote else LocalStore(Path(ref.root))
 
 
-def open_dataset(url: str, *, policy: RetryPolicy | None = None) -> Dataset:
+def open_dataset(
+    url: str, *, policy: RetryPolicy | None = None, tell: Tell | None = None
+) -> Dataset:
     """Resolve a data set URL to one immutable version and read its manifest.
+
+    Of several mirrors the first one that answers says which version is the latest, for all.
 
     Raises:
         NotFoundError, StoreUnavailableError, ManifestError: as the names say.
     """
     ref = parse_dataset_url(url)
-    store = make_store(ref, policy)
-    version = ref.version or read_latest(store, ref.name)
-    path = version_path(ref.name, version)
-    manifest = load_manifest(store.read(path), version, f"{ref.root}/{path}")
+    store = make_store(ref, policy, tell)
+    version = ref.version or _ask(store, ref, read_latest)
+    manifest = _ask(store, ref, lambda place, name: _read_manifest(place, name, version))
     return Dataset(store, ref.pinned(version), version, manifest)
+
+
+def _ask(store: Store, ref: DatasetRef, question: Callable[[Store, str], T]) -> T:
+    """Ask a store; of mirrors the first whose answer also holds what it promises."""
+    if isinstance(store, MirrorStore):
+        return store.first(question)
+    return question(store, ref.name)
+
+
+def _read_manifest(store: Store, name: str, version: str) -> Manifest:
+    path = version_path(name, version)
+    return load_manifest(store.read(path), version, f"{store.root}/{path}")
 
 
 def read_latest(store: Store, name: str) -> str:

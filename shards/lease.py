@@ -40,10 +40,11 @@ class LeaseKeeper:
                 lease.check()  # GoneError once the service says that the version was collected
                 ...
 
-    For several data sets hold one each, by `contextlib.ExitStack`. A place without leases (a
-    folder, a bucket, a static file server) is fine: `state` is "none" and `note` says so. A
-    service that is away is asked again until it answers. One that forgot the lease is asked for
-    another. At the end of the block the lease is given back; after kill -9 it just expires.
+    For several data sets, or the `ref.places` of one with mirrors, hold one each, by
+    `contextlib.ExitStack`. A place without leases (a folder, a bucket, a static file server) is
+    fine: `state` is "none" and `note` says so. A service that is away is asked again until it
+    answers. One that forgot the lease is asked for another. At the end of the block the lease is
+    given back; after kill -9 it just expires.
     """
 
     def __init__(

@@ -64,6 +64,12 @@ def version_path(name: str, version: str, file: str = "manifest.json") -> str:
     return f"{name}/versions/{version}/{file}"
 
 
+def dump_statistics(manifest: Manifest) -> bytes:
+    """The bytes of dataset_stats.json: a manifest's statistics, for people."""
+    text = json.dumps(manifest.stats, ensure_ascii=False, indent=2, sort_keys=True)
+    return text.encode() + b"\n"
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that it is there whole, or not at all, even after a power cut.
 
@@ -192,10 +198,9 @@ class LocalStore:
 
     def _publish(self, name: str, manifest: Manifest) -> str:
         data, version = dump_manifest(manifest)
-        statistics = json.dumps(manifest.stats, ensure_ascii=False, indent=2, sort_keys=True)
         write_atomically(
             self.folder / version_path(name, version, "dataset_stats.json"),
-            statistics.encode() + b"\n",
+            dump_statistics(manifest),
         )
         write_atomically(self.folder / version_path(name, version), data)
         # beside a manifest it means nothing, so a crash in between does no harm

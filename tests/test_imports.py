@@ -16,7 +16,7 @@ LAYERS = {
     "dataservice": (
         ("settings", "errors", "demo"),
         ("prepare",),
-        ("export", "verify", "collect"),
+        ("export", "push", "verify", "collect"),
         ("jobs",),
         ("web",),
         ("cli",),
@@ -126,7 +126,7 @@ def test_rooms_import_only_rooms_that_stand_before_them(package: str) -> None:
     ("module", "blocked"),
     [
         ("shards.reader", ("torch", "fastapi", "sentencepiece")),
-        ("shards.dataset", ("torch", "fastapi", "sentencepiece")),
+        ("shards.dataset", ("torch", "fastapi", "sentencepiece", "obstore")),
         ("dataservice.prepare.build", ("torch", "fastapi", "uvicorn")),
         ("dataservice.cli", ("torch", "fastapi", "uvicorn")),
     ],

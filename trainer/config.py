@@ -50,7 +50,7 @@ class TrainSettings(BaseModel):
         0, ge=0, title="Data", description="Loader processes; threads do the work with 0"
     )
     cache_dir: Path = Field(
-        Path("~/.cache/prometheusgpt-mini"), title="Data", description="Keeps blobs fetched by HTTP"
+        Path("~/.cache/prometheusgpt-mini"), title="Data", description="Keeps remote blobs"
     )
     cache_bytes: int = Field(
         20_000_000_000, ge=0, title="Data", description="Limit of the cache; 0 means no cache"

@@ -17,7 +17,7 @@ from dataservice.cli import app, main
 from dataservice.prepare.build import BuildResult
 from tests.dataservice.prepare.builds import tagged_rows, write_rows
 
-COMMANDS = ["build", "serve", "verify", "export", "gc"]
+COMMANDS = ["build", "serve", "verify", "export", "push", "gc"]
 
 
 @dataclass(frozen=True)

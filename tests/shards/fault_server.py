@@ -108,9 +108,9 @@ class _Server(ThreadingHTTPServer):
 class FaultServer:
     """Runs in a thread; `url` is its root, `script` what it does."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[Handler] = Handler) -> None:
         self.script = Script()
-        handler = type("ScriptedHandler", (Handler,), {"script": self.script})
+        handler = type("ScriptedHandler", (kind,), {"script": self.script})
         self._server = _Server(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self.url = f"http://127.0.0.1:{self._server.server_port}"

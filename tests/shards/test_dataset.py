@@ -27,6 +27,10 @@ ONCE = RetryPolicy(attempts=2, first_wait_s=0.001)
         ("http://host/d/demo/versions/" + SHA + "/", "http://host/d", "demo", SHA),
         ("http://host/d/demo/versions/" + SHA + "/manifest.json", "http://host/d", "demo", SHA),
         ("http://u:p@host/d/demo", "http://u:p@host/d", "demo", None),
+        ("s3://bucket/demo", "s3://bucket", "demo", None),
+        ("s3://bucket/my/sets/demo/", "s3://bucket/my/sets", "demo", None),
+        ("gs://bucket/demo/versions/" + SHA, "gs://bucket", "demo", SHA),
+        ("az://container/sets/demo", "az://container/sets", "demo", None),
         ("/data/sets/demo", "/data/sets", "demo", None),
         ("/data/sets/demo/", "/data/sets", "demo", None),
         ("/data/demo/versions/" + SHA, "/data", "demo", SHA),
@@ -45,9 +49,22 @@ def test_a_url_is_a_root_a_name_and_perhaps_a_version(
 ) -> None:
     ref = parse_dataset_url(url)
     assert ref == DatasetRef(root, name, version)
-    assert ref.is_http is url.startswith("http")
+    assert ref.is_remote is not url.startswith(("/", "file"))
     if not url.startswith("file"):
         assert parse_dataset_url(ref.url) == ref
+
+
+def test_mirrors_are_places_of_one_version() -> None:
+    ref = parse_dataset_url(f"http://a/d/x,s3://bucket/y/versions/{SHA},/mnt/x")
+    assert [(place.root, place.name) for place in ref.places] == [
+        ("http://a/d", "x"),
+        ("s3://bucket", "y"),
+        ("/mnt", "x"),
+    ]
+    assert {place.version for place in ref.places} == {SHA}
+    assert ref.url == ",".join(place.url for place in ref.places)
+    assert parse_dataset_url(ref.url) == ref
+    assert all(place.mirrors == () for place in ref.places)
 
 
 @pytest.mark.parametrize("url", ["sets/demo", "./sets/demo", "sets/demo/", "sets//demo"])
@@ -69,7 +86,12 @@ def test_the_folder_we_stand_in_can_be_the_data_set(
     ("url", "told"),
     [
         ("ftp://host/demo", "scheme 'ftp'"),
-        ("s3://bucket/demo", "scheme 's3'"),
+        ("s3://demo", "names no data set"),
+        ("gs:///demo", "names no data set"),
+        ("S3://bucket/demo", "scheme 's3'"),
+        ("http://a/demo,ftp://b/demo", "scheme 'ftp'"),
+        ("http://a/demo,", "names no data set"),
+        (f"/a/x/versions/{SHA},/b/x/versions/{SHA[::-1]}", "several versions"),
         ("://demo", "scheme ''"),
         ("http://host", "names no data set"),
         ("http://host/", "names no data set"),

@@ -98,8 +98,8 @@ def _leases(prepared: "Run") -> Iterator[None]:
     holder = f"{platform.node()} {prepared.settings.run_dir}"
     with contextlib.ExitStack() as stack:
         for source in prepared.sources:
-            url = source.dataset.ref.url
-            stack.enter_context(LeaseKeeper(url, holder=holder, tell=say))
+            for place in source.dataset.ref.places:
+                stack.enter_context(LeaseKeeper(place.url, holder=holder, tell=say))
         yield
 
 

@@ -84,7 +84,7 @@ def open_sources(
     named = parse_mixture(settings.data)
     pins = _pins(named, pinned)
     # opened with little patience, so that a wrong URL is told soon; then read with much
-    datasets = [open_dataset(url) for url in pins]
+    datasets = [open_dataset(url, tell=say) for url in pins]
     _check_tokenizers(datasets, pinned)
     wanted = settings.pair_filter
     check_filters(wanted, [dataset.manifest for dataset in datasets])
@@ -93,7 +93,7 @@ def open_sources(
     tell = Once(say)
     sources = []
     for part, dataset in zip(named, datasets, strict=True):
-        dataset = replace(dataset, store=make_store(dataset.ref, patient))
+        dataset = replace(dataset, store=make_store(dataset.ref, patient, say))
         cache = _make_cache(settings, dataset, blobs, tell)
         source = Source(part.url, part.weight, dataset, cache, {})
         if wanted:
@@ -127,15 +127,14 @@ def _pins(named: Sequence[WeightedUrl], pinned: Pinned | None) -> list[str]:
 
 
 def _pin(url: str, version: str, subject: str) -> str:
-    refs = [parse_dataset_url(mirror) for mirror in url.split(",")]
-    for ref in refs:
-        if ref.version not in (None, version):
-            raise CheckpointError(
-                f"{subject} was trained on version {version[:12]}, --data names "
-                f"{(ref.version or '')[:12]}; the steps would not go on where they stopped; name "
-                "the data set without a version, or start a new run"
-            )
-    return ",".join(ref.pinned(version).url for ref in refs)
+    ref = parse_dataset_url(url)
+    if ref.version not in (None, version):
+        raise CheckpointError(
+            f"{subject} was trained on version {version[:12]}, --data names "
+            f"{(ref.version or '')[:12]}; the steps would not go on where they stopped; name "
+            "the data set without a version, or start a new run"
+        )
+    return ref.pinned(version).url
 
 
 def _check_tokenizers(datasets: Sequence[Dataset], pinned: Pinned | None) -> None:
@@ -160,7 +159,7 @@ def _make_cache(
     settings: TrainSettings, dataset: Dataset, blobs: Sequence[BlobInfo], tell: Once
 ) -> BlobCache | None:
     """A local folder needs no copy of itself; `blobs` are those of all data sets of the run."""
-    if not settings.cache_bytes or not dataset.ref.is_http:
+    if not settings.cache_bytes or not dataset.ref.is_remote:
         return None
     try:
         cache_dir = settings.cache_dir.expanduser()
