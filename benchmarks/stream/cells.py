@@ -1,6 +1,5 @@
 """Figures → the cells of a Markdown table, and the table."""
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -46,9 +45,6 @@ def bold(text: str, yes: bool) -> str:
     return f"**{text}**" if yes else text
 
 
-def short(error: str) -> str:
-    """The first sentence of an error, without the paths of a machine."""
-    text = re.sub(r"([0-9a-f]{12})[0-9a-f]{52}", r"\1…", error)
-    text = re.sub(r"(?<![\w/])(/[\w.-]+){2,}/?", "…", text)
-    text = re.sub(r"^(?:\w+\.)+(\w+: )", r"\1", text)
-    return text if len(text) <= 160 else text[:159] + "…"
+def megabytes(spread: Spread | None) -> str:
+    """The median of bytes, in MB."""
+    return NOTHING if spread is None else f"{spread.median / 1e6:,.0f} MB"

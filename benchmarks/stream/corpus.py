@@ -6,6 +6,7 @@ ids follow a Zipf law, so that compression meets about the entropy of real text.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ _FIRST_TEXT_ID = 10
 _PREFIX = 3  # ids of author, city and year
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Corpus:
     """N pairs: concatenated ids, and for each pair its lengths and its id."""
 
@@ -29,8 +30,15 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.id)
 
-    def rows(self) -> Iterator[tuple[int, npt.NDArray[np.uint16], npt.NDArray[np.uint16]]]:
-        """Pair id, framed input and framed target: all that is left to do is to pad them."""
+    @cached_property
+    def rows(self) -> list[tuple[int, npt.NDArray[np.uint16], npt.NDArray[np.uint16]]]:
+        """Pair id, framed input and framed target: all that is left to do is to pad them.
+
+        Made before the clock of writing starts, since cutting pairs out is no system's work.
+        """
+        return list(self._cut())
+
+    def _cut(self) -> Iterator[tuple[int, npt.NDArray[np.uint16], npt.NDArray[np.uint16]]]:
         src_ends, tgt_ends = np.cumsum(self.src_len), np.cumsum(self.tgt_len)
         for number in range(len(self)):
             src = self.src[src_ends[number] - self.src_len[number] : src_ends[number]]

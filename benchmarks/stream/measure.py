@@ -13,17 +13,17 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 import torch
 
 from benchmarks.stream.corpus import PAD, make_corpus
 from benchmarks.stream.session import answer
-from benchmarks.stream.systems.base import Access, System, TensorBatch
+from benchmarks.stream.systems.base import BATCH_SIZE, Access, PaddedBatch, System
 
 _RESUMED_BATCHES: Final = 200  # compared with the uninterrupted epoch
 _COUNTED: Final = 64  # every n-th batch: counting what is padding takes longer than padding does
@@ -58,6 +58,7 @@ def describe(system: System, request: Request) -> Request:
 def write(system: System, request: Request) -> Request:
     """The corpus in the system's own form; once, so its speed is by processor time."""
     corpus, folder = make_corpus(request["pairs"]), Path(request["root"])
+    assert len(corpus.rows) == len(corpus), "made before the clock starts"
     started = _cpu_s()
     system.write(corpus, folder)
     elapsed = _cpu_s() - started
@@ -72,45 +73,62 @@ def _cpu_s() -> float:
 
 
 def read(system: System, request: Request) -> Request:
-    """Batches until the epoch or the time ends; speed counts from the first batch on."""
+    """Batches until time is up, epoch after epoch; or, with `whole`, one epoch to its end.
+
+    Speed counts from the start, the first batch and every later start of an epoch included.
+    """
+    endless = not request["whole"]
     with cold_cache(request) as cache:
-        access = Access(root=request["root"], cache=cache, num_workers=request["num_workers"])
-        samples = cells = tokens = counted = first_samples = 0
-        started = first = time.perf_counter()
-        complete = True
-        for number, batch in enumerate(system.batches(access)):
+        workers = request["num_workers"]
+        access = Access(root=request["root"], cache=cache, num_workers=workers, endless=endless)
+        samples = cells = tokens = counted = 0
+        first = 0.0
+        started = time.perf_counter()
+        for number, batch in enumerate(_tensors(system.loader(access), endless=endless)):
             samples += len(batch.pair_ids)
-            cells += _cells(batch)
+            cells += batch.input_ids.numel() + batch.target_ids.numel()
             if not number:
-                first, first_samples = time.perf_counter(), samples
+                first = time.perf_counter()
             if number % _COUNTED == 0:
-                counted += _cells(batch)
-                tokens += int((batch.input_ids != PAD).sum() + (batch.target_ids != PAD).sum())
-            if number % 16 == 0 and time.perf_counter() - started > request["limit_s"]:
-                complete = False
+                counted += batch.input_ids.numel() + batch.target_ids.numel()
+                tokens += int(np.count_nonzero(batch.input_ids.numpy() != PAD))
+                tokens += int(np.count_nonzero(batch.target_ids.numpy() != PAD))
+            if endless and number % 16 == 0 and time.perf_counter() - started > request["limit_s"]:
                 break
-        elapsed = time.perf_counter() - first
-    per_s = (samples - first_samples) / elapsed
+        elapsed = time.perf_counter() - started
     return {
         "first_batch_s": first - started,
-        "samples_per_s": per_s,
-        "tokens_per_s": per_s * cells / samples * tokens / counted,
+        "samples_per_s": samples / elapsed,
+        "samples_per_s_after_first": (samples - BATCH_SIZE) / (elapsed - (first - started)),
+        "tokens_per_s": cells / elapsed * tokens / counted,
         "padding_share": 1 - tokens / counted,
         "samples": samples,
-        "complete": complete,
+        "elapsed_s": elapsed,
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
 
 
-def _cells(batch: TensorBatch) -> int:
-    return batch.input_ids.numel() + batch.target_ids.numel()
+class _TensorBatch(NamedTuple):
+    input_ids: torch.Tensor
+    target_ids: torch.Tensor
+    pair_ids: Any
+
+
+def _tensors(loader: Iterable[PaddedBatch], *, endless: bool) -> Iterator[_TensorBatch]:
+    """The batches as tensors, which share their memory."""
+    while True:
+        for batch in loader:
+            inputs, targets = batch.input_ids, batch.target_ids
+            yield _TensorBatch(torch.as_tensor(inputs), torch.as_tensor(targets), batch.pair_ids)
+        if not endless:
+            return
 
 
 def reference(system: System, request: Request) -> Request:
     """The ids of one undisturbed epoch, and what is stored at some places of it."""
     with cold_cache(request) as cache:
         access = Access(root=request["root"], cache=cache)
-        ids = [np.asarray(batch.pair_ids) for batch in system.batches(access)]
+        ids = [np.asarray(batch.pair_ids) for batch in system.loader(access)]
         states = {}
         for share in request["shares"]:
             done = int(len(ids) * share)
@@ -128,7 +146,7 @@ def resume(system: System, request: Request) -> Request:
     with cold_cache(request) as cache:
         access = Access(root=request["root"], cache=cache, state=state)
         started = time.perf_counter()
-        batches = system.batches(access)
+        batches = iter(system.loader(access))
         found = [np.asarray(next(batches).pair_ids)]
         elapsed = time.perf_counter() - started
         for batch in batches:

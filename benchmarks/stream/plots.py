@@ -68,7 +68,7 @@ def resume(results: Results) -> Any:
     height = 0.36
     for row, system in enumerate(reversed(results.systems)):
         for offset, share in enumerate(("0.5", "0.9")):
-            spread = results.spread(f"resume/{share}/{system}", "resume_s")
+            spread = results.spread(f"resume/small/{share}/{system}", "resume_s")
             if spread is None:
                 axes.text(0.012, row, "could not be resumed", va="center", fontsize=7)
                 break

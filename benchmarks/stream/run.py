@@ -1,6 +1,6 @@
 """Every system on the same pairs, in turns → results.json, docs/stream.md and its plots.
 
-    make bench-stream       # installs the peers, measures, writes the page: about 25 minutes
+    make bench-stream       # installs the peers, measures, writes the page: half an hour
 
 Environments, data and finished measurements are kept in the work folder: --resume goes on where a
 run was stopped, and keeps what was measured. Needs nginx, as the file server of all systems.
@@ -20,10 +20,10 @@ from rich.console import Console
 
 from benchmarks.machine import machine
 from benchmarks.stream.environments import SYSTEMS, SystemInfo, prepare
+from benchmarks.stream.options import code_digest, parse_options
 from benchmarks.stream.server import Server, find_nginx, serve_dataservice, serve_folder
-from benchmarks.stream.session import Session
+from benchmarks.stream.session import OtherRunError, Session
 
-HERE: Final = Path(__file__).parent
 SHARES: Final = (0.5, 0.9)
 MEASURED_CORE: Final = 0
 SERVER_CORE: Final = 1
@@ -112,11 +112,16 @@ class Run:
                 folder = self.root(OURS, "full").parent
                 service = stack.enter_context(serve_dataservice(folder, SERVER_CORE % self.cores))
             for number in range(self.options.rounds):
-                for name in names:
+                # forth and back, so that no system always comes first
+                for name in names[:: 1 if number % 2 == 0 else -1]:
                     self._speed(name, number, files, service)
             for number in range(self.options.rounds):
-                for name in names:
-                    self._restarts(name, number, files)
+                for name in names:  # the smaller set, since some skip, which takes minutes
+                    self._restarts(name, "small", number, files)
+                if OURS in names:
+                    self._restarts(OURS, "full", number, files)
+            for name in names:
+                self._wire(name, files)
         for name in names:
             self._cut(name)
 
@@ -131,38 +136,59 @@ class Run:
         ]
         if name == OURS and service is not None:
             places.append(("service", f"{service.url}/datasets", 0, [MEASURED_CORE]))
-        if not self.session.done[f"describe/{name}"]["reads_http"]:
+        if not self._reads_http(name):
             places = [place for place in places if place[0] != "http"]
         for place, where, workers, cores in places:
-            key, sent = f"read/{place}/{name}/{number}", files.bytes_sent()
-            is_new = key not in self.session.done
-            result = self.session.measure(
-                key,
+            self.session.measure(
+                f"read/{place}/{name}/{number}",
                 self.options.limit_s + 90,
                 system=name,
                 kind="read",
                 root=where,
                 num_workers=workers,
+                whole=False,
                 limit_s=self.options.limit_s,
                 cores=cores,
             )
-            if place == "http" and is_new and result.get("complete"):
-                wire = (files.bytes_sent() - sent) / result["samples"]
-                self.session.keep(key, {**result, "wire_bytes_per_pair": wire})
 
-    def _restarts(self, name: str, number: int, files: Server) -> None:
-        """Go on in the middle: on the smaller set, over HTTP, since skipping takes minutes."""
-        file = self.session.work / f"reference-{name}.pickle"
-        reads_http = self.session.done[f"describe/{name}"]["reads_http"]
-        small = self.url(name, "small", files) if reads_http else str(self.root(name, "small"))
+    def _wire(self, name: str, files: Server) -> None:
+        """What the file server sends for one whole epoch of the smaller set."""
+        key, sent = f"wire/{name}", files.bytes_sent()
+        if key in self.session.done or not self._reads_http(name):
+            return
+        url = self.url(name, "small", files)
+        result = self._read_whole(key, name, url, timeout_s=300)
+        if "error" not in result:
+            wire = (files.bytes_sent() - sent) / result["samples"]
+            self.session.keep(key, {**result, "wire_bytes_per_pair": wire})
+
+    def _read_whole(self, key: str, name: str, root: str, *, timeout_s: float) -> dict[str, Any]:
+        return self.session.measure(
+            key,
+            timeout_s,
+            system=name,
+            kind="read",
+            root=root,
+            num_workers=0,
+            whole=True,
+            cores=[MEASURED_CORE],
+        )
+
+    def _reads_http(self, name: str) -> bool:
+        return bool(self.session.done[f"describe/{name}"]["reads_http"])
+
+    def _restarts(self, name: str, size: str, number: int, files: Server) -> None:
+        """Go on in the middle, over HTTP."""
+        file = self.session.work / f"reference-{size}-{name}.pickle"
+        url, root = self.url(name, size, files), str(self.root(name, size))
         common: dict[str, Any] = {
             "system": name,
-            "root": small,
+            "root": url if self._reads_http(name) else root,
             "file": str(file),
             "cores": [MEASURED_CORE],
         }
         told = self.session.measure(
-            f"reference/{name}", 600, kind="reference", shares=SHARES, **common
+            f"reference/{size}/{name}", 600, kind="reference", shares=SHARES, **common
         )
         if "error" in told:
             return
@@ -170,7 +196,7 @@ class Run:
         for share in SHARES:
             for kind in kinds:
                 self.session.measure(
-                    f"{kind}/{share}/{name}/{number}",
+                    f"{kind}/{size}/{share}/{name}/{number}",
                     300,
                     kind=kind,
                     share=share,
@@ -188,16 +214,7 @@ class Run:
         )
         with largest.open("r+b") as file:
             file.truncate(largest.stat().st_size * 2 // 3)
-        self.session.measure(
-            f"cut/{name}",
-            60,
-            system=name,
-            kind="read",
-            root=str(target),
-            num_workers=0,
-            limit_s=1000,
-            cores=[MEASURED_CORE],
-        )
+        self._read_whole(f"cut/{name}", name, str(target), timeout_s=90)
 
     def ours_alone(self) -> None:
         """What is asked of no peer: memory by size, waiting while training, real text."""
@@ -236,33 +253,6 @@ class Run:
             )
 
 
-def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
-    """What to measure."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0] if __doc__ else None,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    names = [info.module for info in SYSTEMS]
-    parser.add_argument("--pairs", type=int, default=500_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--limit-s", type=float, default=10, help="of one reading of one epoch")
-    parser.add_argument("--systems", nargs="*", default=names, choices=names)
-    parser.add_argument(
-        "--scale", nargs="*", type=int, default=[1, 10, 50], help="millions of pairs, ours alone"
-    )
-    parser.add_argument("--train-steps", type=int, default=100, help="0: no training")
-    parser.add_argument(
-        "--corpus",
-        type=Path,
-        default=os.environ.get("PROMETHEUS_CORPUS"),
-        help="JSON lines of real pairs, for padding; left out if not given",
-    )
-    parser.add_argument("--work", type=Path, default=HERE / "work", help="may be deleted later")
-    parser.add_argument("--resume", action="store_true", help="keep what was measured already")
-    parser.add_argument("--results", type=Path, default=HERE / "results.json")
-    return parser.parse_args(arguments)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Entry point."""
     options = parse_options(arguments)
@@ -270,8 +260,14 @@ def main(arguments: list[str] | None = None) -> int:
     if find_nginx() is None:
         console.print(NO_NGINX)
         return 1
-    session = Session(options.work.resolve(), keep=options.resume, tell=console.print)
     facts = machine()
+    how = {"pairs": options.pairs, "rounds": options.rounds, "limit_s": options.limit_s}
+    how |= {"code": code_digest(), "cpu": facts["cpu"], "kernel": facts["kernel"]}
+    try:
+        session = Session(options.work.resolve(), how, keep=options.resume, tell=console.print)
+    except OtherRunError as error:
+        console.print(f"error: {error}")
+        return 1
     run = Run(options, session)
     run.install()
     run.write()
@@ -283,6 +279,7 @@ def main(arguments: list[str] | None = None) -> int:
         "pairs": options.pairs,
         "rounds": options.rounds,
         "limit_s": options.limit_s,
+        "code": how["code"],
         "measurements": session.done,
     }
     text = json.dumps(result, indent=1, sort_keys=True)

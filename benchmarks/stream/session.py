@@ -19,17 +19,37 @@ ENVIRONMENT: Final = {
 _MARK: Final = "RESULT "
 
 
-class Session:
-    """The measurements of one run; those of an earlier one that was stopped may be kept."""
+class OtherRunError(Exception):
+    """What is kept was measured in another way than is asked for now."""
 
-    def __init__(self, work: Path, *, keep: bool, tell: Callable[[str], object]) -> None:
+
+class Session:
+    """The measurements of one run; those of an earlier one that was stopped may be kept.
+
+    `how` is what they depend on: settings, machine, the code that measures. Measurements that were
+    made in another way are never mixed with new ones.
+
+    Raises:
+        OtherRunError: when those that are to be kept were.
+    """
+
+    def __init__(
+        self, work: Path, how: dict[str, Any], *, keep: bool, tell: Callable[[str], object]
+    ) -> None:
         self.work = work
         self.done: dict[str, Any] = {}
+        self.how = how
         self.pythons: dict[str, str] = {}  # of systems that live in another environment
         self._file = work / "measurements.json"
         self.tell = tell
         if keep and self._file.exists():
-            self.done = json.loads(self._file.read_text(encoding="utf-8"))
+            told = json.loads(self._file.read_text(encoding="utf-8"))
+            if told["how"] != how:
+                raise OtherRunError(
+                    f"the measurements in {self._file} were made with other settings or by other "
+                    "code, so nothing was measured; repeat that command, or leave out --resume"
+                )
+            self.done = told["measurements"]
 
     def measure(self, key: str, timeout_s: float, **request: Any) -> dict[str, Any]:
         """One measurement, unless it is there already; a failure is a result, too."""
@@ -48,7 +68,8 @@ class Session:
         self.done[key] = result
         self.work.mkdir(parents=True, exist_ok=True)
         temporary = self._file.with_suffix(".new")
-        temporary.write_text(json.dumps(self.done, indent=1), encoding="utf-8")
+        told = {"how": self.how, "measurements": self.done}
+        temporary.write_text(json.dumps(told, indent=1), encoding="utf-8")
         temporary.replace(self._file)
 
 

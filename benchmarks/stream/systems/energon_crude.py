@@ -1,6 +1,6 @@
 """Megatron-Energon: a crude WebDataset, one pair a sample, prepared and indexed by its own tool."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from megatron.energon.edataclass import edataclass
 from megatron.energon.flavors.webdataset.prepare import WebdatasetPreparator
 
 from benchmarks.stream.corpus import Corpus
-from benchmarks.stream.systems.base import BATCH_SIZE, Access, TensorBatch, collate_pairs
+from benchmarks.stream.systems.base import BATCH_SIZE, Access, PaddedBatch, collate_pairs
 
 NAME = "Megatron-Energon, a pair a sample"
 SETTINGS = (
@@ -40,7 +40,7 @@ def write(corpus: Corpus, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pattern = str(folder / "pairs-%05d.tar")
     with wds.ShardWriter(pattern, maxcount=_PAIRS_A_SHARD, verbose=0, mtime=0) as sink:
-        for pair_id, src, tgt in corpus.rows():
+        for pair_id, src, tgt in corpus.rows:
             sink.write({"__key__": f"{pair_id:016x}", "src.npy": src, "tgt.npy": tgt})
     names = sorted(path.name for path in folder.glob("*.tar"))
     WebdatasetPreparator.prepare_dataset(
@@ -65,7 +65,7 @@ def _cook(sample: CrudeSample) -> _Pair:
 class _TaskEncoder(DefaultTaskEncoder):
     cookers = (Cooker(_cook),)
 
-    def batch(self, samples: list[_Pair]) -> TensorBatch:
+    def batch(self, samples: list[_Pair]) -> PaddedBatch:
         return collate_pairs(
             [sample.src for sample in samples],
             [sample.tgt for sample in samples],
@@ -90,8 +90,9 @@ def _loader(access: Access) -> SavableDataLoader:
     return loader
 
 
-def batches(access: Access) -> Iterator[TensorBatch]:
-    return iter(_loader(access))
+def loader(access: Access) -> Iterable[PaddedBatch]:
+    found: Iterable[PaddedBatch] = _loader(access)
+    return found
 
 
 def snapshot(access: Access, num_batches: int) -> Any:

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from datasets import Dataset, load_dataset
 from torch.utils.data import DataLoader
 
 from benchmarks.stream.corpus import Corpus
-from benchmarks.stream.systems.base import BATCH_SIZE, Access, TensorBatch, collate_pairs
+from benchmarks.stream.systems.base import BATCH_SIZE, Access, PaddedBatch, collate_pairs
 
 NAME = "HF datasets, Parquet"
 SETTINGS = (
@@ -27,7 +27,7 @@ _PAIRS_A_FILE = 50_000
 
 def write(corpus: Corpus, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    rows = corpus.rows()
+    rows = iter(corpus.rows)
     names = []
     for number in itertools.count():
         part = list(itertools.islice(rows, _PAIRS_A_FILE))
@@ -68,19 +68,16 @@ def _column(table: Any, name: str) -> list[Any]:
     return np.split(flat.to_numpy(), np.cumsum(lengths)[:-1])
 
 
-def _collate(table: Any) -> TensorBatch:
+def _collate(table: Any) -> PaddedBatch:
     ids = table.column("id").combine_chunks().flatten().to_numpy()
     return collate_pairs(_column(table, "src"), _column(table, "tgt"), ids)
 
 
-def batches(access: Access) -> Iterator[TensorBatch]:
+def loader(access: Access) -> Iterable[PaddedBatch]:
     dataset = _dataset(access)
     if access.state:
         dataset.load_state_dict(access.state)
-    loader = DataLoader(
-        dataset, batch_size=None, collate_fn=_collate, num_workers=access.num_workers
-    )
-    return iter(loader)
+    return DataLoader(dataset, batch_size=None, collate_fn=_collate, num_workers=access.num_workers)
 
 
 def snapshot(access: Access, num_batches: int) -> Any:

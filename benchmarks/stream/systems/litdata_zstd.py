@@ -1,7 +1,7 @@
 """litData: optimized chunks, zstd."""
 
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from litdata.streaming.resolver import Dir
 from litdata.streaming.writer import BinaryWriter
 
 from benchmarks.stream.corpus import Corpus
-from benchmarks.stream.systems.base import BATCH_SIZE, Access, TensorBatch, collate_pairs
+from benchmarks.stream.systems.base import BATCH_SIZE, Access, PaddedBatch, collate_pairs
 
 NAME = "litData, zstd"
 SETTINGS = (
@@ -40,13 +40,13 @@ register_downloader("http://", HttpDownloader, overwrite=True)
 def write(corpus: Corpus, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     writer = BinaryWriter(str(folder), chunk_bytes=64_000_000, compression="zstd")
-    for number, (pair_id, src, tgt) in enumerate(corpus.rows()):
+    for number, (pair_id, src, tgt) in enumerate(corpus.rows):
         writer[number] = {"id": pair_id, "src": src, "tgt": tgt}
     writer.done()
     writer.merge()
 
 
-def _collate(rows: list[dict[str, Any]]) -> TensorBatch:
+def _collate(rows: list[dict[str, Any]]) -> PaddedBatch:
     return collate_pairs(
         [np.asarray(row["src"]) for row in rows],
         [np.asarray(row["tgt"]) for row in rows],
@@ -66,11 +66,11 @@ def _loader(access: Access) -> StreamingDataLoader:
     )
 
 
-def batches(access: Access) -> Iterator[TensorBatch]:
-    loader = _loader(access)
+def loader(access: Access) -> Iterable[PaddedBatch]:
+    found: StreamingDataLoader = _loader(access)
     if access.state:
-        loader.load_state_dict(access.state)
-    return iter(loader)
+        found.load_state_dict(access.state)
+    return found  # type: ignore[no-any-return]
 
 
 def snapshot(access: Access, num_batches: int) -> Any:

@@ -4,10 +4,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from benchmarks.stream.corpus import BOS, EOS, PAD, TO_TGT, VOCAB_SIZE, Corpus
-from benchmarks.stream.systems.base import BATCH_SIZE, Access, TensorBatch
+from benchmarks.stream.systems.base import BATCH_SIZE, Access
 from dataservice.settings import BuildSettings
 from shards.block import MAX_BLOCK_SAMPLES, Block
 from shards.dataset import open_dataset
@@ -23,6 +21,7 @@ from shards.manifest import (
 )
 from shards.store import LocalStore
 from shards.writer import write_shard
+from trainer.stream.batching import Batch
 from trainer.stream.dataset import BatchStream, StreamConfig
 from trainer.stream.loader import read_batches
 from trainer.stream.order import BatchBudget, Cursor
@@ -106,16 +105,15 @@ def _manifest(store: LocalStore, train: SplitInfo) -> Manifest:
 
 
 def _stream(access: Access) -> BatchStream:
-    config = StreamConfig(budget=BatchBudget(sequences=BATCH_SIZE), epochs=1)
+    config = StreamConfig(
+        budget=BatchBudget(sequences=BATCH_SIZE), epochs=None if access.endless else 1
+    )
     cursor = Cursor(*access.state) if access.state else None
     return BatchStream(open_dataset(f"{access.root}/pairs"), config, cursor=cursor)
 
 
-def batches(access: Access) -> Iterator[TensorBatch]:
-    for batch in read_batches(_stream(access), access.num_workers):
-        yield TensorBatch(
-            torch.from_numpy(batch.input_ids), torch.from_numpy(batch.target_ids), batch.pair_ids
-        )
+def loader(access: Access) -> Iterator[Batch]:
+    return read_batches(_stream(access), access.num_workers)
 
 
 def snapshot(access: Access, num_batches: int) -> Any:

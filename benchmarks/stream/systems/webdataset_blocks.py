@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import webdataset as wds
 
 from benchmarks.stream.corpus import Corpus
-from benchmarks.stream.systems.base import BATCH_SIZE, Access, TensorBatch, collate_pairs
+from benchmarks.stream.systems.base import BATCH_SIZE, Access, PaddedBatch, collate_pairs
 from benchmarks.stream.systems.webdataset_pairs import _urls
 
 NAME = "webdataset, blocks of 1,024"
@@ -26,7 +26,7 @@ _BLOCK, _BLOCKS_A_SHARD = 1024, 32
 
 def write(corpus: Corpus, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    rows = list(corpus.rows())
+    rows = corpus.rows
     with wds.ShardWriter(
         str(folder / "blocks-%05d.tar"), maxcount=_BLOCKS_A_SHARD, verbose=0, mtime=0
     ) as sink:
@@ -46,7 +46,7 @@ def write(corpus: Corpus, folder: Path) -> None:
     (folder / "shards.json").write_text(json.dumps(names))
 
 
-def _unbatch(blocks: Any) -> Iterator[TensorBatch]:
+def _unbatch(blocks: Any) -> Iterator[PaddedBatch]:
     rng = np.random.default_rng(1)
     for block in blocks:
         inputs = np.split(block["src.npy"], np.cumsum(block["src_len.npy"], dtype=np.int64)[:-1])
@@ -59,10 +59,10 @@ def _unbatch(blocks: Any) -> Iterator[TensorBatch]:
             )
 
 
-def batches(access: Access) -> Iterator[TensorBatch]:
+def loader(access: Access) -> Iterable[PaddedBatch]:
     dataset = wds.WebDataset(_urls(access), shardshuffle=100, seed=1).decode().compose(_unbatch)
     loader = wds.WebLoader(dataset, batch_size=None, num_workers=access.num_workers)
-    return itertools.islice(iter(loader), access.state or 0, None)
+    return itertools.islice(loader, access.state, None) if access.state else loader
 
 
 def snapshot(access: Access, num_batches: int) -> int:

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import webdataset as wds
 from torch.utils.data import IterableDataset
 
 from benchmarks.stream.corpus import Corpus
-from benchmarks.stream.systems.base import BATCH_SIZE, Access, TensorBatch, collate_pairs
+from benchmarks.stream.systems.base import BATCH_SIZE, Access, PaddedBatch, collate_pairs
 
 NAME = "webdataset, a pair a sample"
 SETTINGS = (
@@ -27,7 +27,7 @@ def write(corpus: Corpus, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pattern = str(folder / "pairs-%05d.tar")
     with wds.ShardWriter(pattern, maxcount=_PAIRS_A_SHARD, verbose=0, mtime=0) as sink:
-        for pair_id, src, tgt in corpus.rows():
+        for pair_id, src, tgt in corpus.rows:
             sink.write({"__key__": f"{pair_id:016x}", "src.npy": src, "tgt.npy": tgt})
     names = sorted(path.name for path in folder.glob("*.tar"))
     (folder / "shards.json").write_text(json.dumps(names))
@@ -54,14 +54,14 @@ def _pipeline(access: Access) -> IterableDataset[Any]:
     )
 
 
-def _collate(rows: list[tuple[Any, Any, str]]) -> TensorBatch:
+def _collate(rows: list[tuple[Any, Any, str]]) -> PaddedBatch:
     inputs, targets, keys = zip(*rows, strict=True)
     return collate_pairs(inputs, targets, [int(key, 16) for key in keys])
 
 
-def batches(access: Access) -> Iterator[TensorBatch]:
+def loader(access: Access) -> Iterable[PaddedBatch]:
     loader = wds.WebLoader(_pipeline(access), batch_size=None, num_workers=access.num_workers)
-    return itertools.islice(iter(loader), access.state or 0, None)
+    return itertools.islice(loader, access.state, None) if access.state else loader
 
 
 def snapshot(access: Access, num_batches: int) -> int:
