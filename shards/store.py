@@ -15,7 +15,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
-from shards.errors import CorruptBlobError, GoneError, NotFoundError, ShardError, StoreFullError
+from shards.errors import (
+    CorruptBlobError,
+    GoneError,
+    NotFoundError,
+    ShardError,
+    StoreFullError,
+    StoreUnavailableError,
+)
 from shards.manifest import BlobInfo, Manifest, canonical_json, dump_manifest, load_manifest
 from shards.reader import check_blob
 from shards.retired import TOMBSTONE, Tombstone, load_tombstone
@@ -136,6 +143,7 @@ class LocalStore:
 
         Raises:
             NotFoundError: when there is none; as a GoneError where its version was collected.
+            StoreUnavailableError: when it cannot be read.
         """
         try:
             return (self.folder / path).read_bytes()
@@ -144,6 +152,11 @@ class LocalStore:
                 raise GoneError(tombstone.sentence()) from error
             raise NotFoundError(
                 f"{self.folder / path} is not there; check the path, or build the data set first"
+            ) from error
+        except OSError as error:
+            raise StoreUnavailableError(
+                f"{self.folder / path} cannot be read ({error.strerror or error}); nothing was "
+                "lost; check the disk and who may read it, then run the same command again"
             ) from error
 
     def read_blob(self, info: BlobInfo) -> bytes:

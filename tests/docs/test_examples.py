@@ -27,8 +27,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with a data set of several shards, `pairs`."""
-    if missing := [tool for tool in ("bash", "curl", "zstd") if shutil.which(tool) is None]:
-        pytest.skip(f"the example needs {', '.join(missing)}")
+    missing = [tool for tool in ("bash", "curl", "zstd") if shutil.which(tool) is None]
+    assert not missing, f"the example needs {', '.join(missing)}: CONTRIBUTING.md says so"
     folder = tmp_path_factory.mktemp("data")
     build_pairs(folder, 3000)
     return folder

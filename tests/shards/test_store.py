@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from shards.dataset import open_dataset
-from shards.errors import CorruptBlobError, NotFoundError, ShardError, StoreFullError
+from shards.errors import (
+    CorruptBlobError,
+    NotFoundError,
+    ShardError,
+    StoreFullError,
+    StoreUnavailableError,
+)
 from shards.manifest import BlobInfo, dump_manifest
 from shards.store import LocalStore, check_name, is_version, write_atomically
 from shards.verify import verify_dataset
@@ -242,3 +248,9 @@ def test_a_disk_that_fills_during_a_commit_keeps_the_version_before(
     assert dataset.version == before
     assert store.versions("demo") == [before]
     assert not any(".tmp-" in name for name in files(folder))
+
+
+def test_a_file_that_cannot_be_read_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "latest.json").symlink_to("latest.json")  # ELOOP, which root meets as well
+    with pytest.raises(StoreUnavailableError, match=r"latest.json cannot be read .*symbolic links"):
+        LocalStore(tmp_path).read("latest.json")

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 import torch
 
-from shards.errors import PrometheusError
+from shards.errors import PrometheusError, ShardError
 from trainer.config import TrainSettings
 from trainer.errors import TrainingError
 from trainer.stream.background import prefetch
@@ -89,16 +89,12 @@ def train(run: Run, log: RunLog, stop: threading.Event, observer: Observer) -> O
     # ahead in a thread of its own, so that a signal is heard while a dead server is waited for
     batches = prefetch(mixture, depth=2, stop=stop)
     interval = Interval()
-    saved_step = state.step
+    saver = _Saver(run, log)
     run.model.train()
     while state.step < settings.max_steps and not _out_of_patience(run):
         asked = time.perf_counter()
-        try:
+        with saver.before(PrometheusError):
             item = next(batches, None)
-        except PrometheusError:
-            if saved_step != state.step:
-                save(run, log)  # data that cannot be had costs no step that was made
-            raise
         if item is None:
             break
         number, batch = item
@@ -114,15 +110,14 @@ def train(run: Run, log: RunLog, stop: threading.Event, observer: Observer) -> O
             observer.metrics(state.step, values)
             interval = Interval()
         paused = time.perf_counter()
-        is_best = _evaluate_and_sample(run, log, observer)
+        with saver.before(ShardError):
+            is_best = _evaluate_and_sample(run, log, stop, observer)
         if is_best or _due(state.step, settings.save_every):
-            save(run, log)
-            saved_step = state.step
+            saver.save()
         interval.started += time.perf_counter() - paused
         if stop.is_set():
             break
-    if saved_step != state.step:
-        save(run, log)
+    saver.save()
     if state.step >= settings.max_steps:
         return "complete"
     return "interrupted" if stop.is_set() else "stopped early"
@@ -229,19 +224,21 @@ def _due(step: int, every: int) -> bool:
     return step % every == 0
 
 
-def _evaluate_and_sample(run: Run, log: RunLog, observer: Observer) -> bool:
+def _evaluate_and_sample(run: Run, log: RunLog, stop: threading.Event, observer: Observer) -> bool:
     """Whether this step's evaluation is the best so far."""
     settings, state = run.settings, run.state
     last = state.step == settings.max_steps
     if not any(source.samples("val") for source in run.sources):
         return False
     if settings.num_samples and (last or _due(state.step, settings.sample_every)):
-        rows = sample_texts(run)
+        rows = sample_texts(run, stop)
         log.text(state.step, rows)
         observer.samples(rows)
     if not (last or _due(state.step, settings.eval_every)):
         return False
-    values = evaluate(run)
+    values = evaluate(run, stop)
+    if values is None:
+        return False
     if not math.isfinite(values["loss"]):
         raise _no_number(run, "the validation loss")
     is_best = state.best_loss is None or values["loss"] < state.best_loss
@@ -252,6 +249,29 @@ def _evaluate_and_sample(run: Run, log: RunLog, observer: Observer) -> bool:
         state.evaluations_since_best += 1
     log.event("eval", state.step, {**values, "best": is_best})
     return is_best
+
+
+class _Saver:
+    """Saves a run, each of its steps once at most."""
+
+    def __init__(self, run: Run, log: RunLog) -> None:
+        self._run = run
+        self._log = log
+        self._step = run.state.step
+
+    def save(self) -> None:
+        if self._step != self._run.state.step:
+            save(self._run, self._log)
+            self._step = self._run.state.step
+
+    @contextmanager
+    def before(self, error: type[Exception]) -> Iterator[None]:
+        """Save before such an error ends the run: data that cannot be had costs no step."""
+        try:
+            yield
+        except error:
+            self.save()
+            raise
 
 
 def save(run: Run, log: RunLog) -> None:

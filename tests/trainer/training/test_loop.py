@@ -4,13 +4,16 @@ import contextlib
 import math
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from shards.dataset import Dataset
 from shards.errors import StoreUnavailableError
+from shards.manifest import BlobInfo
 from trainer.config import TrainSettings
 from trainer.errors import CheckpointError, TrainingError
 from trainer.stream.batching import Batch
@@ -140,6 +143,7 @@ def test_evaluation_and_samples_leave_dropout_and_weights_alone(settings: TrainS
     first = evaluate(run)
     sample_texts(run)
     assert evaluate(run) == first
+    assert first is not None
     assert torch.equal(torch.get_rng_state(), before)
     assert run.model.training
     assert all(map(torch.equal, weights, run.model.parameters()))
@@ -167,6 +171,74 @@ def test_data_that_cannot_be_had_costs_no_step_that_was_made(
     with pytest.raises(StoreUnavailableError):
         run_training(run)
     assert newest_checkpoint(run.checkpoints)[0].step == 3
+
+
+class _Hiding:
+    """A store in which the val split is away: an error, or a wait until it is let go."""
+
+    root = "hiding"
+
+    def __init__(self, dataset: Dataset, let_go: threading.Event | None = None) -> None:
+        self._store = dataset.store
+        self._hidden = {shard.path for shard in dataset.manifest.splits["val"].shards}
+        self._let_go = let_go
+        self.asked = threading.Event()
+
+    def read(self, path: str) -> bytes:
+        return self._store.read(path)
+
+    def read_blob(self, info: BlobInfo) -> bytes:
+        if info.path not in self._hidden:
+            return self._store.read_blob(info)
+        self.asked.set()
+        if self._let_go is not None:
+            self._let_go.wait()
+        raise StoreUnavailableError("the service is down")
+
+
+def hide_val(run: Run, let_go: threading.Event | None = None) -> _Hiding:
+    (source,) = run.sources
+    store = _Hiding(source.dataset, let_go)
+    run.sources = (replace(source, dataset=replace(source.dataset, store=store)),)
+    return store
+
+
+@pytest.mark.parametrize(
+    ("every", "step"), [({"eval_every": 4}, 4), ({"eval_every": 100, "sample_every": 3}, 3)]
+)
+def test_val_data_that_cannot_be_had_costs_no_step_that_was_made(
+    settings: TrainSettings, every: dict[str, int], step: int
+) -> None:
+    run = set_up(settings.model_copy(update=every))
+    hide_val(run)
+    with pytest.raises(StoreUnavailableError):
+        run_training(run)
+    assert newest_checkpoint(run.checkpoints)[0].step == step
+
+
+@pytest.mark.parametrize("every", [{"eval_every": 4}, {"eval_every": 100, "sample_every": 3}])
+def test_a_stop_signal_is_heard_while_val_data_does_not_come(
+    settings: TrainSettings, every: dict[str, int]
+) -> None:
+    run, let_go, stop = (
+        set_up(settings.model_copy(update=every)),
+        threading.Event(),
+        threading.Event(),
+    )
+    store = hide_val(run, let_go)
+
+    def signal_when_it_waits() -> None:
+        store.asked.wait()
+        stop.set()
+
+    signaller = threading.Thread(target=signal_when_it_waits)
+    signaller.start()
+    with contextlib.closing(RunLog(settings.run_dir, step=0, tensorboard=False)) as log:
+        assert train(run, log, stop, Silent()) == "interrupted"
+    let_go.set()
+    signaller.join()
+    assert newest_checkpoint(run.checkpoints)[0].step == run.state.step
+    assert not [one for one in read_records(settings.run_dir / METRICS) if one["event"] == "eval"]
 
 
 def test_patience_ends_a_run_that_no_longer_gets_better(settings: TrainSettings) -> None:
