@@ -1,7 +1,8 @@
-"""This machine → what measured figures depend on, as JSON."""
+"""This machine → what measured figures depend on, as JSON, and where its nginx is."""
 
 import os
 import platform
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,3 +21,8 @@ def machine() -> dict[str, Any]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "load_before": os.getloadavg()[0],
     }
+
+
+def find_nginx() -> str | None:
+    """Where nginx is; Debian's lies outside a user's PATH."""
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")

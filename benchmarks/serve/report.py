@@ -168,7 +168,11 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=HERE / "results.json")
     parser.add_argument("--out", type=Path, default=PAGE)
     options = parser.parse_args()
-    options.out.write_text(page(Results.read(options.results)), encoding="utf-8")
+    try:
+        told = page(Results.read(options.results))
+    except ValueError as error:
+        sys.exit(f"{options.results}: {error}")
+    options.out.write_text(told, encoding="utf-8")
     return 0
 
 

@@ -72,10 +72,19 @@ class Results:
         return Spread.of(self.values(what, load, server, figure))
 
     def ratio(self, what: What, load: tuple[int, int], server: str, peer: str) -> Spread:
-        """How many times as fast as a peer; both were measured one after the other."""
+        """How many times as fast as a peer; both were measured one after the other.
+
+        Raises:
+            ValueError: when the peer did nothing in a round: that is a failure, and no ratio.
+        """
         figure = "mb_per_s" if what == "blob" else "requests_per_s"
         ours, theirs = (self.values(what, load, name, figure) for name in (server, peer))
-        return Spread.of([a / b if b else float("inf") for a, b in zip(ours, theirs, strict=True)])
+        if not all(theirs):
+            raise ValueError(
+                f"{peer} has {figure} = 0 in a round ({what} of {load[0]} bytes, {load[1]} "
+                "clients), so nothing can be compared with it; measure again with longer rounds"
+            )
+        return Spread.of([a / b for a, b in zip(ours, theirs, strict=True)])
 
     def growth_mb(self, load: tuple[int, int], server: str) -> float:
         """Most memory at any time of a case, above that of the server before the first request."""
@@ -98,7 +107,10 @@ def bars(results: Results) -> list[Bar]:
     text = f"The service needs at most {MAX_CPU_S_PER_GB} CPU s/GB for it"
     found.append(Bar(text, f"{cpu:.2f}", cpu <= MAX_CPU_S_PER_GB))
     growth = max(results.growth_mb(load, "dataservice") for load in blobs)
-    text = f"Its memory is flat: at most {MAX_GROWTH_MB:.0f} MB above the idle service, ever"
+    text = (
+        f"Its memory is flat while whole blobs are sent: at most {MAX_GROWTH_MB:.0f} MB above the "
+        "idle service"
+    )
     found.append(Bar(text, f"{growth:.1f} MB", growth <= MAX_GROWTH_MB))
     kinds: tuple[tuple[What, str], ...] = (
         ("manifest", "Manifests: {:.0%} of the requests/s of a bare Starlette route, or more"),

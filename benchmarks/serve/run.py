@@ -9,8 +9,6 @@ that a busy machine is as busy for all.
 import argparse
 import importlib.metadata
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -18,19 +16,18 @@ import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from benchmarks.machine import find_nginx, machine
 from benchmarks.serve.servers import (
     SETTINGS,
     ServedFiles,
     Server,
     check,
-    find_nginx,
     make_data,
     running,
 )
@@ -117,8 +114,6 @@ def measure(case: Case, server: Server, seconds: float) -> dict[str, float]:
 
 def environment(nginx: str | None) -> dict[str, Any]:
     """What the figures were measured on."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     versions = {
         name: importlib.metadata.version(name)
         for name in ("uvicorn", "starlette", "fastapi", "h11", "prometheusgpt-mini")
@@ -126,16 +121,7 @@ def environment(nginx: str | None) -> dict[str, Any]:
     if nginx:
         told = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=True).stderr
         versions["nginx"] = told.strip().rpartition("/")[2]
-    return {
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "cpu": models[0] if models else platform.machine(),
-        "cores": os.cpu_count(),
-        "memory_gb": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE") / 1e9),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "versions": versions,
-        "load_before": os.getloadavg()[0],
-    }
+    return {**machine(), "versions": versions}
 
 
 def measure_all(

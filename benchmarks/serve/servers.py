@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from benchmarks.machine import find_nginx
 
 ROOT: Final = Path(__file__).parents[2]
 NGINX: Final = ("nginx", "plain nginx")
@@ -95,11 +96,6 @@ class Server:
         """Memory in RAM now; pages that processes share count for each."""
         sizes = (Path(f"/proc/{pid}/statm").read_text().split()[1] for pid in self.pids())
         return sum(map(int, sizes)) * _PAGE
-
-
-def find_nginx() -> str | None:
-    """Debian puts nginx where PATH does not always look."""
-    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
 def front_config(data: ServedFiles, port: int) -> str:

@@ -18,10 +18,10 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from benchmarks.machine import machine
+from benchmarks.machine import find_nginx, machine
 from benchmarks.stream.environments import SYSTEMS, SystemInfo, prepare
 from benchmarks.stream.options import code_digest, parse_options
-from benchmarks.stream.server import Server, find_nginx, serve_dataservice, serve_folder
+from benchmarks.stream.server import Server, serve_dataservice, serve_folder
 from benchmarks.stream.session import OtherRunError, Session
 
 SHARES: Final = (0.5, 0.9)

@@ -1,7 +1,6 @@
 """A folder → the same files over loopback HTTP for every system: by nginx, and by our service."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -11,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+
+from benchmarks.machine import find_nginx
 
 _NGINX: Final = """
 daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
@@ -39,11 +40,6 @@ class Server:
         if self._log is None or not self._log.exists():
             return 0
         return sum(map(int, self._log.read_text(encoding="utf-8").split()))
-
-
-def find_nginx() -> str | None:
-    """Where nginx is; Debian's lies outside a user's PATH."""
-    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
 def _free_port() -> int:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.machine import find_nginx
 from benchmarks.serve.report import page
 from benchmarks.serve.results import Results, bars
-from benchmarks.serve.servers import find_nginx
 
 ROOT = Path(__file__).parents[2]
 SERVERS = ("dataservice", "staticfiles", "route", "nginx", "plain nginx")
@@ -95,6 +95,13 @@ def test_a_ratio_is_that_of_measurements_in_the_same_round() -> None:
     changed["cases"][0]["figures"]["mb_per_s"] = [800.0, 1600.0, 1200.0]
     ratio = Results(changed).ratio("blob", (MIB, 1), "dataservice", "staticfiles")
     assert (ratio.least, ratio.median, ratio.most) == (2.0, 2.0, 3.0)
+
+
+@pytest.mark.parametrize("speed", ["speeds", "rates"])
+def test_a_peer_that_did_nothing_is_an_error_and_no_bar_that_is_met(speed: str) -> None:
+    peer = {"speeds": "staticfiles", "rates": "route"}[speed]
+    with pytest.raises(ValueError, match=f"{peer} has .* = 0 in a round .*measure again"):
+        page(Results(content(**{speed: {peer: 0.0}})))
 
 
 def test_the_page_has_the_figures_the_machine_and_the_settings() -> None:
