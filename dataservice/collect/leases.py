@@ -20,6 +20,7 @@ from shards.manifest import Sha256
 from shards.store import LocalStore, version_path, write_atomically
 
 MAX_LEASES: Final = 1000
+CLEAR_AFTER_S: Final = 3600
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -66,19 +67,19 @@ class LeaseFolder:
         self._store = store
         self.clock = clock
         self._max_leases = max_leases
-        self._counting = threading.Lock()
+        self._changing = threading.Lock()
 
     def acquire(self, name: str, version: str, holder: str, ttl_s: int = DEFAULT_TTL_S) -> Lease:
-        """Hold a version.
+        """Hold a version; records of leases that expired long ago, or are too many, are removed.
 
         Raises:
             NotFoundError: when it is not there; as a GoneError when it was collected.
             TooManyLeasesError: when as many are held as are kept.
         """
         self._require(name, version)
-        with self._counting, self._store.lock(shared=True):
+        with self._changing, self._store.lock(shared=True):
             self._require(name, version)  # a collection may have been waited for
-            held = len(self.active())
+            held = self._make_room()
             if held >= self._max_leases:
                 raise TooManyLeasesError(
                     f"{held} leases are held already, which is the most this service keeps; "
@@ -106,7 +107,8 @@ class LeaseFolder:
             NotFoundError: when the version is not there; as a GoneError when it was collected.
         """
         self._require(name, version)
-        with self._store.lock(shared=True):
+        # no acquire beside it: that might clear away the record that lives again here
+        with self._changing, self._store.lock(shared=True):
             self._require(name, version)
             lease = self._find(name, version, lease_id)
             ttl_s = ttl_s or lease.ttl_s
@@ -145,7 +147,21 @@ class LeaseFolder:
         for lease in leases:
             self._path(lease.id).unlink(missing_ok=True)
 
-    def _load(self) -> list[Lease]:
+    def _make_room(self) -> int:
+        """Clear away what expired long ago, and else first what expired first; how many are held.
+
+        With one more there are at most as many records as may be held, of those that can be read.
+        """
+        now = self._now()
+        leases = self._load(skip_unreadable=True)
+        held = [lease for lease in leases if lease.expires_at > now]
+        ended = sorted((x for x in leases if x.expires_at <= now), key=lambda x: x.expires_at)
+        too_many = max(0, len(leases) + 1 - self._max_leases)
+        long_ago = now - timedelta(seconds=CLEAR_AFTER_S)
+        self.clear(ended[:too_many] + [x for x in ended[too_many:] if x.expires_at <= long_ago])
+        return len(held)
+
+    def _load(self, *, skip_unreadable: bool = False) -> list[Lease]:
         leases = []
         for path in self.folder.glob("[!.]*.json"):
             try:
@@ -153,6 +169,8 @@ class LeaseFolder:
             except FileNotFoundError:  # given back just now
                 continue
             except (OSError, ValidationError) as error:
+                if skip_unreadable:  # it keeps no other reader from a lease
+                    continue
                 reason = " ".join(str(error).split())
                 raise CollectError(
                     f"lease {path} cannot be read ({reason}), so nobody knows which version it "

@@ -60,6 +60,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     source.write_text("\n".join(lines), encoding="utf-8")
     config = folder / "service.json"  # which is YAML as well
     settings = {"vocab_size": 500, "partition_bytes": 1 << 16, "processes": 1, "port": 0}
+    settings |= {"keep_versions": COLLECT["keep"], "collect_grace_s": COLLECT["grace_s"]}
     places = {"sources": [{"path": str(source)}], "data_dir": str(folder / "data")}
     config.write_text(json.dumps({**settings, **places, "build_on_start": False}))
     command = [sys.executable, "-m", "dataservice", "serve", "--config", str(config)]

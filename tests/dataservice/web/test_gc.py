@@ -46,6 +46,12 @@ def data_dir(built_twice: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def client(new_client: Callable[..., TestClient], data_dir: Path) -> TestClient:
+    """A client of a service whose own rules keep as little as can be."""
+    return new_client(data_dir, keep_versions=NOW["keep"], collect_grace_s=NOW["grace_s"])
+
+
+@pytest.fixture
 def second(data_dir: Path) -> str:
     return LocalStore(data_dir / "datasets").versions("demo")[1]
 
@@ -73,6 +79,30 @@ def test_the_services_own_rules_hold_where_a_request_sets_none(
     assert client.post("/gc", json={"grace_s": 60}).json()["retired"] == []
     (retired,) = client.post("/gc").json()["retired"]
     assert retired["version"] == version != second
+
+
+@pytest.mark.parametrize(
+    ("body", "option"),
+    [
+        ({"keep": 1}, "--keep 1"),
+        ({"grace_s": 59, "keep": 3}, "--grace-s 59"),
+        ({**NOW, "dry_run": True}, "--keep 1"),
+    ],
+)
+def test_a_request_keeps_no_less_than_the_service_does(
+    new_client: Callable[..., TestClient],
+    data_dir: Path,
+    version: str,
+    second: str,
+    body: dict[str, int],
+    option: str,
+) -> None:
+    client = new_client(data_dir, keep_versions=2, collect_grace_s=60)
+    response = client.post("/gc", json=body)
+    assert response.status_code == 422
+    assert f"`dataservice gc {option}` on the data box" in response.json()["detail"]
+    assert client.post("/gc", json={"keep": 2, "grace_s": 60}).status_code == 200
+    assert LocalStore(data_dir / "datasets").versions("demo") == [version, second]
 
 
 @pytest.mark.parametrize("body", [{"keep": 0}, {"grace_s": -1}, {"kep": 1}, [], {"keep": "all"}])

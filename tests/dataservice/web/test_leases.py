@@ -175,6 +175,43 @@ def test_the_number_of_leases_is_bounded_and_those_that_ended_do_not_count(
     assert client.post(url, json={"holder": "x"}).status_code == 201
 
 
+def test_records_of_leases_that_ended_are_never_more_than_may_be_held(
+    client: TestClient, leases: LeaseFolder, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "_max_leases", 3)
+    for number in range(10):
+        leases.clock = lambda number=number: 1.8e9 + 2 * number  # type: ignore[misc]
+        page = client.post(url, json={"holder": str(number), "ttl_s": 1}).json()
+        assert len(list(leases.folder.iterdir())) == min(number + 1, 3)
+    leases.clock = lambda: 1.8e9 + 60
+    assert client.put(page["url"]).status_code == 200, "those that ended last stay the longest"
+
+
+def test_a_lease_that_ended_an_hour_ago_is_cleared_away_by_the_next(
+    client: TestClient, leases: LeaseFolder, url: str
+) -> None:
+    ids = []
+    for second in (0, 3600, 3661):
+        leases.clock = lambda second=second: 1.8e9 + second  # type: ignore[misc]
+        ids.append(client.post(url, json={"holder": "x", "ttl_s": 60}).json()["id"])
+    assert {path.stem for path in leases.folder.iterdir()} == set(ids[1:])
+
+
+def test_a_lease_that_cannot_be_read_keeps_nobody_from_another_and_stays(
+    client: TestClient, leases: LeaseFolder, url: str
+) -> None:
+    old = client.post(url, json={"holder": "x"}).json()["id"]
+    path = leases.folder / f"{old}.json"
+    path.write_bytes(b"{")
+    page = client.post(url, json={"holder": "y"})
+    assert page.status_code == 201
+    assert client.put(page.json()["url"]).status_code == 200
+    assert path.read_bytes() == b"{"
+    response = client.post("/gc")
+    assert response.status_code == 500
+    assert f"{path} cannot be read" in response.json()["detail"]
+
+
 def test_no_page_of_another_site_takes_a_lease_or_collects(client: TestClient, url: str) -> None:
     headers = {"origin": "http://evil.example"}
     for method, path in (("POST", url), ("PUT", f"{url}/{'0' * 32}"), ("POST", "/gc")):

@@ -21,6 +21,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import Route
 
+from dataservice.web import sendfile
+from dataservice.web.sendfile import SendfileProtocol
+
 Address = tuple[str, int]
 Serving = Callable[[FastAPI | Starlette], AbstractContextManager[Address]]
 NewApp = Callable[..., FastAPI]
@@ -198,6 +201,52 @@ def test_readers_that_stand_still_cost_little_and_leave_nothing(
         assert resident_bytes() - before < (32 * each_mib + 8) * (1 << 20)
         stack.close()
         wait_until_closed(blob)
+
+
+@pytest.mark.parametrize("header", [(), ("Range: bytes=1-",), ("Connection: close",)])
+def test_a_reader_that_takes_nothing_for_too_long_is_cut(
+    new_app: NewApp,
+    serving: Serving,
+    data_dir: Path,
+    blob: Path,
+    header: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(SendfileProtocol, "send_timeout_s", 0.2)
+    with serving(new_app(data_dir)) as address:
+        connection, first = begin(address, *header)
+        wait_until_closed(blob)
+        got = len(first)
+        with connection, suppress(ConnectionResetError):
+            while piece := connection.recv(1 << 20):
+                got += len(piece)
+        assert got < SIZE - 1
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("header", [(), ("Range: bytes=1-",)])
+def test_a_slow_reader_that_goes_on_is_not_cut(
+    new_app: NewApp,
+    serving: Serving,
+    data_dir: Path,
+    blob: Path,
+    header: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All is one piece, which takes longer than a reader may stand still."""
+    monkeypatch.setattr(SendfileProtocol, "send_timeout_s", 1.0)
+    monkeypatch.setattr(sendfile, "_PIECE_BYTES", SIZE)
+    with serving(new_app(data_dir)) as address:
+        connection, data = begin(address, "Connection: close", *header)
+        begun = time.monotonic()
+        while piece := connection.recv(1 << 19):
+            data += piece
+            time.sleep(0.08)  # the speed of this reader
+        connection.close()
+        assert time.monotonic() - begun > 3
+    assert data == blob.read_bytes()[1 if header else 0 :]
 
 
 @pytest.mark.parametrize("heard", [True, False])
