@@ -71,6 +71,7 @@ def _send(dataset: Dataset, target: ObjectStore, blob: BlobInfo) -> BlobInfo | N
 def _publish(dataset: Dataset, target: ObjectStore) -> None:
     """The manifest and its statistics, then the pointer, once the manifest reads back the same."""
     data, version = dump_manifest(dataset.manifest)
+    assert version == dataset.version, "a manifest that was read writes back the same"
     name = dataset.ref.name
     path = version_path(name, version)
     target.put(

@@ -23,7 +23,7 @@ from urllib3.util import parse_url
 from shards.errors import NotFoundError, ShardError
 from shards.manifest import BlobInfo
 
-_MAX_SMALL_BYTES: Final = 256 << 20
+MAX_SMALL_BYTES: Final = 256 << 20
 _MAX_REASON: Final = 300
 
 _OBJECT = re.compile(r"^<?\w+\(host=.*?\)>?: |^<[^>]*>: ")
@@ -54,7 +54,7 @@ class Fetch:
 
     @property
     def limit(self) -> int:
-        return self.info.bytes if self.info is not None else _MAX_SMALL_BYTES
+        return self.info.bytes if self.info is not None else MAX_SMALL_BYTES
 
     def failed(self) -> None:
         """Count an attempt; what it brought of a small file is of no use to the next."""

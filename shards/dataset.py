@@ -79,6 +79,12 @@ def _parse_place(url: str) -> DatasetRef:
         parts = urlsplit(text)
     except ValueError as error:
         raise ShardError(f"data set URL {url!r} cannot be read ({error}); check it") from error
+    if "@" in parts.netloc:
+        raise ShardError(
+            f"a data set URL for {parts.hostname or 'a host'} has a user or a password in it; that "
+            "would be written into checkpoints and messages, and is not used; leave it out, and "
+            "give access by the network or by the variables of the store"
+        )
     if parts.scheme == "file":
         if parts.netloc not in ("", "localhost"):
             raise ShardError(f"data set URL {url!r} names a host; use file:///FOLDER/NAME")
@@ -88,6 +94,8 @@ def _parse_place(url: str) -> DatasetRef:
             f"data set URL {url!r} has scheme {parts.scheme!r}, which is not read; "
             "use http://, https://, s3://, gs://, az://, file:// or a folder"
         )
+    if "," in text:
+        raise ShardError(f"data set URL {url!r} has a comma, which separates mirrors; rename it")
     if text and "://" not in text:
         text = str(Path(text).absolute())
     version = None
@@ -177,7 +185,7 @@ def read_latest(store: Store, name: str) -> str:
         ) from error
     try:
         version = json.loads(data)["version"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ManifestError(
             f"{store.root}/{path} is not a `latest` pointer ({error}); build the data set again"
         ) from error

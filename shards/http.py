@@ -45,11 +45,14 @@ class RetryPolicy:
     read_timeout_s: float = 30.0
     deadline_s: float = 600.0
     min_bytes_per_s: float = 10_000.0
+    max_retry_after_s: float = 60.0
 
     def wait_s(self, attempt: int, retry_after_s: float | None) -> float:
         """Seconds to wait after failed attempt 0, 1, …; the server's wish counts, if bounded."""
         backoff = min(self.first_wait_s * 2.0 ** min(attempt, 60), self.max_wait_s)
-        return backoff if retry_after_s is None else min(max(backoff, retry_after_s), 60.0)
+        if retry_after_s is None:
+            return backoff
+        return max(backoff, min(retry_after_s, self.max_retry_after_s))
 
 
 class HttpStore:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Literal, Self
+from urllib.parse import urljoin
 
 import urllib3
 from urllib3.exceptions import HTTPError
@@ -25,6 +26,7 @@ _LAST_WAIT_S: Final = 5.0
 _MAX_BACKOFF_S: Final = 60.0
 _MAX_ANSWER_BYTES: Final = 1 << 16
 _MAX_TEXT: Final = 1000
+_MAX_REDIRECTS: Final = 3
 _MAX_HOLDER: Final = 200
 _ID = re.compile(r"[0-9a-f]{32}")
 _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
@@ -104,7 +106,7 @@ class LeaseKeeper:
     def _run(self) -> None:
         with urllib3.PoolManager(
             timeout=Timeout(connect=self._timeout_s, read=self._timeout_s),
-            retries=Retry(total=3, connect=0, read=0, redirect=3, status=0, other=0),
+            retries=Retry(total=3, connect=0, read=0, redirect=0, status=0, other=0),
         ) as pool:
             wait_s: float | None = 0.0
             while wait_s is not None and not self._stop.wait(wait_s):
@@ -121,7 +123,7 @@ class LeaseKeeper:
                 status, answer = self._ask(pool, "POST", f"{self._url}/leases", self._body)
             else:
                 status, answer = self._ask(pool, "PUT", f"{self._url}/leases/{self._lease}")
-        except HTTPError as error:
+        except (HTTPError, ValueError) as error:  # ValueError: redirected to what is no URL
             reason: object = getattr(error, "reason", None) or error
             return self._again(f"the service does not answer ({type(reason).__name__})")
         if status in (200, 201):
@@ -149,11 +151,19 @@ class LeaseKeeper:
         """Status and JSON of an answer; no more of it is read than a service would send."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} if data else {}
-        response = pool.request(method, url, body=data, headers=headers, preload_content=False)
-        try:
-            text = response.read(_MAX_ANSWER_BYTES, decode_content=True)
-        finally:
-            response.close()
+        location: object = url
+        for _ in range(1 + _MAX_REDIRECTS):
+            if not isinstance(location, str):
+                break
+            url = urljoin(url, location)
+            response = pool.request(
+                method, url, body=data, headers=headers, redirect=False, preload_content=False
+            )
+            try:
+                text = response.read(_MAX_ANSWER_BYTES, decode_content=True)
+            finally:
+                response.close()
+            location = response.get_redirect_location()
         try:
             return response.status, json.loads(text)
         except (ValueError, RecursionError):
@@ -189,7 +199,7 @@ class LeaseKeeper:
         self.state = "ended"
         try:
             self._ask(pool, "DELETE", f"{self._url}/leases/{self._lease}")
-        except HTTPError:
+        except (HTTPError, ValueError):
             return  # it expires by itself
 
     def _say(self, note: str) -> None:

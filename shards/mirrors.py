@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -22,6 +22,8 @@ _MAX_PAUSE_S: Final = 300.0
 _QUIET_S: Final = 600.0
 _CONNECT_TIMEOUT_S: Final = 5.0
 _READ_TIMEOUT_S: Final = 15.0
+_DEADLINE_S: Final = 30.0  # useful bytes extend it
+_RETRY_AFTER_S: Final = 1.0
 
 T = TypeVar("T")
 Tell = Callable[[str], object]
@@ -32,12 +34,14 @@ def hasty(policy: RetryPolicy) -> RetryPolicy:
     return replace(
         policy,
         attempts=min(policy.attempts, 2),
+        deadline_s=min(policy.deadline_s, _DEADLINE_S),
+        max_retry_after_s=min(policy.max_retry_after_s, _RETRY_AFTER_S),
         connect_timeout_s=min(policy.connect_timeout_s, _CONNECT_TIMEOUT_S),
         read_timeout_s=min(policy.read_timeout_s, _READ_TIMEOUT_S),
     )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Mirror:
     """One place: its store, the name of the data set there, and how it has done lately."""
 
@@ -107,9 +111,12 @@ class MirrorStore:
             ShardError: otherwise.
         """
         started = self._clock()
+        errors: list[tuple[Mirror, Exception]] = []
         for number in range(self.policy.attempts):
-            errors: list[tuple[Mirror, Exception]] = []
+            before, errors = errors, []
             for mirror, avoided in self._order():
+                if number and self._clock() - started > self.policy.deadline_s:
+                    break
                 begun = self._clock()
                 try:
                     answer = question(mirror.store, mirror.name)
@@ -120,6 +127,7 @@ class MirrorStore:
                 else:
                     self._worked(mirror)
                     return answer
+            errors = errors or before
             wait_s = self.policy.wait_s(number, None)
             over = self._clock() - started + wait_s > self.policy.deadline_s
             if over or number + 1 == self.policy.attempts or not any(map(_may_pass, errors)):
@@ -127,20 +135,29 @@ class MirrorStore:
             self._sleep(wait_s)
         raise self._verdict(errors, number + 1) from errors[0][1]
 
-    def _order(self) -> list[tuple[Mirror, bool]]:
+    def _order(self) -> Iterator[tuple[Mirror, bool]]:
         """Mirrors as they were given, then those that are avoided, the next to be tried first.
 
         The reader that tries a mirror again does so alone: others go on avoiding it meanwhile.
         """
+        asked = []
+        for mirror in self._mirrors:
+            if self._claim(mirror):
+                asked.append(mirror)
+                yield mirror, False
+        paused = [mirror for mirror in self._mirrors if mirror not in asked]
+        for mirror in sorted(paused, key=lambda mirror: mirror.until):
+            yield mirror, True
+
+    def _claim(self, mirror: Mirror) -> bool:
+        """Whether a mirror is to be asked now; one that failed, by this reader alone."""
         with self._lock:
             now = self._clock()
-            ready = [mirror for mirror in self._mirrors if mirror.until <= now]
-            paused = [mirror for mirror in self._mirrors if mirror.until > now]
-            paused.sort(key=lambda mirror: mirror.until)
-            for mirror in ready:
-                if mirror.failures:
-                    mirror.until = now + mirror.pause_s()
-        return [(mirror, False) for mirror in ready] + [(mirror, True) for mirror in paused]
+            if mirror.until > now:
+                return False
+            if mirror.failures:
+                mirror.until = now + mirror.pause_s()
+            return True
 
     def _worked(self, mirror: Mirror) -> None:
         with self._lock:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
+from shards.answers import MAX_SMALL_BYTES, TransientError
 from shards.errors import CorruptBlobError, NotFoundError, ShardError, StoreUnavailableError
 from shards.http import RetryPolicy
 from shards.manifest import BlobInfo
@@ -20,7 +21,6 @@ SCHEMES: Final = ("s3://", "gs://", "az://")
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 
 _CHUNK_BYTES: Final = 1 << 16
-_MAX_SMALL_BYTES: Final = 256 << 20
 _MAX_REASON: Final = 200
 _ACCESS: Final = {
     "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, or AWS_SKIP_SIGNATURE=true",
@@ -43,10 +43,6 @@ _REQUEST = re.compile(r"^Generic \w+ error: |Error performing [A-Z]+ \S+ in \S+ 
 _PASSING: Final = frozenset({408, 425, 429})
 
 T = TypeVar("T")
-
-
-class _TransientError(Exception):
-    """An attempt failed in a way that may pass."""
 
 
 class ObjectStore:
@@ -137,51 +133,60 @@ class ObjectStore:
                 raise
             return bytes(received)
 
-        return self._patiently(path, attempt)
+        return self._patiently(path, attempt, received)
 
     def _receive(self, path: str, info: BlobInfo | None, received: bytearray) -> None:
         """One request that goes on where `received` ends; what has come counts if it is cut."""
         import obstore
 
-        limit = _MAX_SMALL_BYTES if info is None else info.bytes
+        limit = MAX_SMALL_BYTES if info is None else info.bytes
         if info is None or len(received) >= limit:
             received.clear()
-        started = self._clock()
         options: Any = {"range": {"offset": len(received)}} if received else None
         result = obstore.get(self._remote, path, options=options)
         for chunk in result.stream(_CHUNK_BYTES):
             received += chunk
             if len(received) > limit:
                 received.clear()
-                raise _TransientError(f"more than the expected {limit} bytes came")
-            if self._clock() - started > self.policy.deadline_s:
-                raise _TransientError(f"still incomplete after {self.policy.deadline_s:.0f} s")
+                raise TransientError(f"more than the expected {limit} bytes came")
         if info is not None and len(received) < info.bytes and result.meta["size"] >= info.bytes:
-            raise _TransientError(f"ended after {len(received)} of {info.bytes} bytes")
+            raise TransientError(f"ended after {len(received)} of {info.bytes} bytes")
 
-    def _patiently(self, path: str, attempt: Callable[[], T]) -> T:
-        """Try until it works, cannot work, or the policy's patience is at its end."""
-        started = self._clock()
-        reason = ""
-        corrupt: CorruptBlobError | None = None
-        for number in range(self.policy.attempts):
+    def _patiently(
+        self, path: str, attempt: Callable[[], T], received: bytearray | None = None
+    ) -> T:
+        """Try until it works, cannot work, or the policy's patience is at its end.
+
+        As over HTTP, attempts are counted in a row that add nothing to `received`, and what is
+        there extends the deadline.
+        """
+        received = bytearray() if received is None else received
+        started, most, in_vain, attempts = self._clock(), 0, 0, 0
+        while True:
+            corrupt = None
             try:
                 result = attempt()
                 self._answered = True
                 return result
             except CorruptBlobError as error:
                 reason, corrupt = str(error), error
-            except (_TransientError, OSError, ValueError, _base_error()) as error:
-                reason, corrupt = self._judge(path, error), None
-            wait_s = self.policy.wait_s(number, None)
-            if self._clock() - started + wait_s > self.policy.deadline_s:
+            except (TransientError, OSError, ValueError, _base_error()) as error:
+                if received and "status code: 416" in str(error):
+                    received.clear()  # what is there now is shorter: from the beginning
+                    reason = "HTTP 416"
+                else:
+                    reason = self._judge(path, error)
+            attempts, in_vain = attempts + 1, 1 if len(received) > most else in_vain + 1
+            most = max(most, len(received))
+            wait_s = self.policy.wait_s(in_vain - 1, None)
+            late_s = self._clock() + wait_s - started - len(received) / self.policy.min_bytes_per_s
+            if late_s > self.policy.deadline_s or in_vain >= self.policy.attempts:
                 break
-            if number + 1 < self.policy.attempts:
-                self._sleep(wait_s)
+            self._sleep(wait_s)
         if corrupt is not None:
             raise CorruptBlobError(f"{self.root}/{path}: {corrupt}")
         raise StoreUnavailableError(
-            f"{self.root}/{path} could not be had in {number + 1} attempts: {reason}; nothing was "
+            f"{self.root}/{path} could not be had in {attempts} attempts: {reason}; nothing was "
             "lost; check that the store is up and reachable, then run the same command again"
         )
 
@@ -244,7 +249,12 @@ def _connect(root: str, policy: RetryPolicy) -> Any:
                 "allow_http": any(map(_without_tls, _ENDPOINTS[scheme])),
                 "connect_timeout": timedelta(seconds=policy.connect_timeout_s),
                 "read_timeout": timedelta(seconds=policy.read_timeout_s),
-                "timeout": timedelta(seconds=policy.deadline_s),
+                # a request that drips is cut, and goes on from what it brought
+                "timeout": timedelta(
+                    seconds=min(
+                        policy.deadline_s, policy.connect_timeout_s + 2 * policy.read_timeout_s
+                    )
+                ),
             },
             retry_config={"max_retries": 0},
         )

@@ -26,7 +26,6 @@ ONCE = RetryPolicy(attempts=2, first_wait_s=0.001)
         ("http://host/d/demo/versions/" + SHA, "http://host/d", "demo", SHA),
         ("http://host/d/demo/versions/" + SHA + "/", "http://host/d", "demo", SHA),
         ("http://host/d/demo/versions/" + SHA + "/manifest.json", "http://host/d", "demo", SHA),
-        ("http://u:p@host/d/demo", "http://u:p@host/d", "demo", None),
         ("s3://bucket/demo", "s3://bucket", "demo", None),
         ("s3://bucket/my/sets/demo/", "s3://bucket/my/sets", "demo", None),
         ("gs://bucket/demo/versions/" + SHA, "gs://bucket", "demo", SHA),
@@ -237,4 +236,23 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "demo" / "versions" / version / "manifest.json"
     path.write_bytes(path.read_bytes().replace(b'"samples":5', b'"samples":6'))
     with pytest.raises(ManifestError, match=rf"{version}/manifest.json has sha256"):
+        open_dataset(f"{tmp_path}/demo")
+
+
+def test_a_secret_in_a_url_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ShardError, match="a password in it") as told:
+        parse_dataset_url("http://user:SECRET@box:8000/datasets/demo")
+    assert "SECRET" not in str(told.value)
+    assert "user:" not in str(told.value)
+
+
+def test_a_comma_that_is_hidden_in_a_url_is_refused() -> None:
+    with pytest.raises(ShardError, match="separates mirrors"):
+        parse_dataset_url("file:///a%2Cb/demo")
+
+
+def test_a_pointer_of_endless_brackets_is_no_pointer(tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "latest.json").write_bytes(b"[" * 100_000)
+    with pytest.raises(ManifestError, match="is not a `latest` pointer"):
         open_dataset(f"{tmp_path}/demo")

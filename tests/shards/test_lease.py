@@ -42,6 +42,8 @@ class LeaseServer:
                     outer.answers.pop(0)
                 text = body if isinstance(body, bytes) else json.dumps(body).encode()
                 self.send_response(status)
+                if 300 <= status < 400:
+                    self.send_header("Location", "http://[no-url")
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
                 self.wfile.write(text)
@@ -139,6 +141,17 @@ def test_what_answers_nonsense_is_no_service(body: Any) -> None:
         LeaseKeeper(server.url, holder="x") as lease,
     ):
         assert lease.state == "none"
+
+
+def test_a_redirect_to_what_is_no_url_is_told_and_the_version_asked_for_again() -> None:
+    told: list[str] = []
+    with (
+        LeaseServer((302, None), granted()) as server,
+        LeaseKeeper(server.url, holder="x", ttl_s=1, tell=told.append) as lease,
+    ):
+        assert server.methods(3) == ["POST", "POST", "PUT"]
+        assert lease.state == "held"
+        assert "could not be had" in told[0]
 
 
 @pytest.mark.parametrize("status", [429, 503])

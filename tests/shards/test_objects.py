@@ -115,6 +115,30 @@ def test_a_read_goes_on_where_it_was_cut(
     assert 200_000 < int(second.removeprefix("bytes=").removesuffix("-")) <= 300_000
 
 
+def a_part_at_a_time(handler: Handler, data: bytes) -> None:
+    """Promise the rest, send some of it, hang up."""
+    handler.head(data, handler.offset)
+    handler.wfile.write(data[handler.offset : handler.offset + 200_000])
+    handler.hang_up()
+
+
+def test_attempts_that_bring_something_are_not_counted(
+    objects: FaultServer, blob: BlobInfo
+) -> None:
+    objects.script.always = a_part_at_a_time
+    policy = RetryPolicy(attempts=2, first_wait_s=0.001, read_timeout_s=0.3)
+    assert ObjectStore(ROOTS[0], policy=policy).read_blob(blob) == good(objects, blob)
+    assert len(objects.script.requests) > 2
+
+
+def test_a_range_that_cannot_be_had_is_asked_for_from_the_beginning(
+    objects: FaultServer, blob: BlobInfo
+) -> None:
+    objects.script.faults = [cut(300_000), status(416)]
+    assert ObjectStore(ROOTS[0], policy=QUICK).read_blob(blob) == good(objects, blob)
+    assert objects.script.requests[-1].headers.get("range") is None
+
+
 @pytest.mark.parametrize(
     "fault",
     [

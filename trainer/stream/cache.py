@@ -267,8 +267,14 @@ def _place(folder: _Folder, path: Path, data: bytes) -> None:
         file.flush()
         os.fchmod(handle, 0o644)
         _touch(handle)
-        with contextlib.suppress(FileExistsError):  # of the same content
+        try:
             os.link(f"/proc/self/fd/{handle}", path.name, dst_dir_fd=folder.handle)
+            return
+        except FileExistsError:
+            return  # of the same content
+        except FileNotFoundError:
+            pass  # no /proc here
+    write_atomically(path, data)
 
 
 def _touch(handle: int) -> None:
