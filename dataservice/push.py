@@ -6,7 +6,7 @@ from typing import Final
 
 from dataservice.errors import BuildError
 from shards.cli.console import Report, silent
-from shards.dataset import Dataset
+from shards.dataset import Dataset, check_userinfo
 from shards.errors import NotFoundError
 from shards.manifest import BlobInfo, canonical_json, dump_manifest, load_manifest
 from shards.objects import IMMUTABLE, SCHEMES, ObjectStore
@@ -36,6 +36,7 @@ def push(dataset: Dataset, root: str, report: Report = silent) -> PushResult:
         BuildError: when the root is no bucket, or gives back another manifest.
         ShardError: when a blob cannot be read, or the bucket cannot be written.
     """
+    check_userinfo(root)
     if not root.startswith(SCHEMES):
         raise BuildError(
             f"{root!r} is no bucket; nothing was pushed; give s3://, gs:// or az:// with a bucket, "
@@ -71,7 +72,11 @@ def _send(dataset: Dataset, target: ObjectStore, blob: BlobInfo) -> BlobInfo | N
 def _publish(dataset: Dataset, target: ObjectStore) -> None:
     """The manifest and its statistics, then the pointer, once the manifest reads back the same."""
     data, version = dump_manifest(dataset.manifest)
-    assert version == dataset.version, "a manifest that was read writes back the same"
+    if version != dataset.version:
+        raise BuildError(
+            f"the manifest of version {dataset.version[:12]} would be written as {version[:12]}; "
+            "the version was not published; push with the release that built it"
+        )
     name = dataset.ref.name
     path = version_path(name, version)
     target.put(

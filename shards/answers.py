@@ -4,7 +4,6 @@ import hashlib
 import http.client
 import json
 import re
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -20,50 +19,13 @@ from urllib3.exceptions import (
 )
 from urllib3.util import parse_url
 
+from shards.attempts import Fetch, TransientError
 from shards.errors import NotFoundError, ShardError
-from shards.manifest import BlobInfo
 
-MAX_SMALL_BYTES: Final = 256 << 20
 _MAX_REASON: Final = 300
 
 _OBJECT = re.compile(r"^<?\w+\(host=.*?\)>?: |^<[^>]*>: ")
 _MANIFEST = re.compile(r"(?:^|/)versions/([0-9a-f]{64})/manifest\.json$")
-
-
-class TransientError(Exception):
-    """An attempt failed in a way that may pass."""
-
-    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
-        super().__init__(reason)
-        self.retry_after_s = retry_after_s
-
-
-@dataclass(slots=True)
-class Fetch:
-    """A file on its way: what came of it, and how often it was asked for."""
-
-    url: str
-    info: BlobInfo | None
-    started: float
-    received: bytearray = field(default_factory=bytearray)
-    etag: str | None = None
-    most_bytes: int = 0
-    attempts: int = 0
-    in_vain: int = 0  # attempts in a row that brought nothing new
-    doubtful: bytes | None = None  # what came of a small file that cannot be right
-
-    @property
-    def limit(self) -> int:
-        return self.info.bytes if self.info is not None else MAX_SMALL_BYTES
-
-    def failed(self) -> None:
-        """Count an attempt; what it brought of a small file is of no use to the next."""
-        if self.info is None:
-            self.received.clear()
-        progress = len(self.received) > self.most_bytes
-        self.most_bytes = max(self.most_bytes, len(self.received))
-        self.attempts += 1
-        self.in_vain = 1 if progress else self.in_vain + 1
 
 
 def check_status(fetch: Fetch, response: urllib3.BaseHTTPResponse) -> None:

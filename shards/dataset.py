@@ -1,6 +1,7 @@
 """The URL of a data set → its manifest and verified blocks, wherever it lies."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,6 +63,7 @@ def parse_dataset_url(url: str) -> DatasetRef:
     Raises:
         ShardError: when it has no name, or a scheme that is not read, or contradicts itself.
     """
+    check_userinfo(url)  # whole as well: a password may have a comma in it
     first, *mirrors = [_parse_place(place) for place in url.split(",")]
     ref = replace(first, mirrors=tuple(mirrors))
     versions = {place.version for place in ref.places if place.version}
@@ -73,29 +75,42 @@ def parse_dataset_url(url: str) -> DatasetRef:
     return ref.pinned(versions.pop()) if versions else ref
 
 
+def check_userinfo(url: str) -> None:
+    """Refuse a URL with a user or a key in it, and do not quote it.
+
+    Raises:
+        ShardError: when there is an @ in the part that names the host or the bucket.
+    """
+    host = re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]
+    if "@" in host:
+        raise ShardError(
+            "a URL has a user name or a key before an @; it would not be used, but written into "
+            "the logs and the run's files; leave it out, and give keys of a bucket by the "
+            "environment"
+        )
+
+
 def _parse_place(url: str) -> DatasetRef:
+    check_userinfo(url)
     text = url.removesuffix("/").removesuffix("/manifest.json")
     try:
         parts = urlsplit(text)
     except ValueError as error:
         raise ShardError(f"data set URL {url!r} cannot be read ({error}); check it") from error
-    if "@" in parts.netloc:
-        raise ShardError(
-            f"a data set URL for {parts.hostname or 'a host'} has a user or a password in it; that "
-            "would be written into checkpoints and messages, and is not used; leave it out, and "
-            "give access by the network or by the variables of the store"
-        )
     if parts.scheme == "file":
         if parts.netloc not in ("", "localhost"):
             raise ShardError(f"data set URL {url!r} names a host; use file:///FOLDER/NAME")
         text = unquote(parts.path)
+        if "," in text:
+            raise ShardError(
+                f"data set URL {url!r} has a comma in it, which separates mirrors; the run could "
+                "not be resumed; rename the folder"
+            )
     elif "://" in text and not text.startswith(("http://", "https://", *SCHEMES)):
         raise ShardError(
             f"data set URL {url!r} has scheme {parts.scheme!r}, which is not read; "
             "use http://, https://, s3://, gs://, az://, file:// or a folder"
         )
-    if "," in text:
-        raise ShardError(f"data set URL {url!r} has a comma, which separates mirrors; rename it")
     if text and "://" not in text:
         text = str(Path(text).absolute())
     version = None
@@ -159,6 +174,13 @@ def open_dataset(
     version = ref.version or _ask(store, ref, read_latest)
     manifest = _ask(store, ref, lambda place, name: _read_manifest(place, name, version))
     return Dataset(store, ref.pinned(version), version, manifest)
+
+
+def with_policy(dataset: Dataset, policy: RetryPolicy) -> Dataset:
+    """The same data set, read with another patience; what is known of its mirrors is kept."""
+    if isinstance(dataset.store, MirrorStore):
+        return replace(dataset, store=dataset.store.with_policy(policy))
+    return replace(dataset, store=make_store(dataset.ref, policy))
 
 
 def _ask(store: Store, ref: DatasetRef, question: Callable[[Store, str], T]) -> T:

@@ -7,6 +7,7 @@ a collected version ends in a clear error, never in other data.
 import json
 import re
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -14,9 +15,10 @@ from urllib.parse import urljoin
 
 import urllib3
 from urllib3.exceptions import HTTPError
-from urllib3.util import Retry, Timeout
+from urllib3.util import Timeout
 
 from shards.errors import GoneError
+from shards.pool import Patience, patient_pool
 
 MAX_TTL_S: Final = 7 * 24 * 3600
 DEFAULT_TTL_S: Final = 3600
@@ -70,6 +72,7 @@ class LeaseKeeper:
         self._ttl_s = float(ttl_s)
         self._tell = tell
         self._timeout_s = timeout_s
+        self._patience = Patience(time.monotonic)
         self._lease: str | None = None
         self._was_held = False
         self._failures = 0
@@ -104,10 +107,7 @@ class LeaseKeeper:
             raise GoneError(self.problem)
 
     def _run(self) -> None:
-        with urllib3.PoolManager(
-            timeout=Timeout(connect=self._timeout_s, read=self._timeout_s),
-            retries=Retry(total=3, connect=0, read=0, redirect=0, status=0, other=0),
-        ) as pool:
+        with patient_pool(self._patience) as pool:
             wait_s: float | None = 0.0
             while wait_s is not None and not self._stop.wait(wait_s):
                 wait_s = self._step(pool)
@@ -151,13 +151,21 @@ class LeaseKeeper:
         """Status and JSON of an answer; no more of it is read than a service would send."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} if data else {}
+        timeout = Timeout(connect=self._timeout_s, read=self._timeout_s)
+        self._patience.ends_at = time.monotonic() + 2 * self._timeout_s
         location: object = url
         for _ in range(1 + _MAX_REDIRECTS):
             if not isinstance(location, str):
                 break
             url = urljoin(url, location)
+            # followed here: what is no URL would leave the library's connection open
             response = pool.request(
-                method, url, body=data, headers=headers, redirect=False, preload_content=False
+                *(method, url),
+                body=data,
+                headers=headers,
+                timeout=timeout,
+                redirect=False,
+                preload_content=False,
             )
             try:
                 text = response.read(_MAX_ANSWER_BYTES, decode_content=True)

@@ -1,11 +1,13 @@
 """Several places of one data set → what the first good one gives, whatever the others do."""
 
+import copy
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
+from shards.attempts import RetryPolicy
 from shards.errors import (
     CorruptBlobError,
     ManifestError,
@@ -13,7 +15,6 @@ from shards.errors import (
     ShardError,
     StoreUnavailableError,
 )
-from shards.http import RetryPolicy
 from shards.manifest import BlobInfo
 from shards.store import Store
 
@@ -22,26 +23,29 @@ _MAX_PAUSE_S: Final = 300.0
 _QUIET_S: Final = 600.0
 _CONNECT_TIMEOUT_S: Final = 5.0
 _READ_TIMEOUT_S: Final = 15.0
-_DEADLINE_S: Final = 30.0  # useful bytes extend it
-_RETRY_AFTER_S: Final = 1.0
+_DEADLINE_S: Final = 30.0
+_RETRY_AFTER_S: Final = 2.0
 
 T = TypeVar("T")
 Tell = Callable[[str], object]
 
 
 def hasty(policy: RetryPolicy) -> RetryPolicy:
-    """How long to try one mirror while there are others: a second time, to go on after a cut."""
+    """How long to try one mirror while there are others: a second time, to go on after a cut.
+
+    What comes fast enough extends the deadline, so that large blobs have their time.
+    """
     return replace(
         policy,
         attempts=min(policy.attempts, 2),
-        deadline_s=min(policy.deadline_s, _DEADLINE_S),
-        max_retry_after_s=min(policy.max_retry_after_s, _RETRY_AFTER_S),
         connect_timeout_s=min(policy.connect_timeout_s, _CONNECT_TIMEOUT_S),
         read_timeout_s=min(policy.read_timeout_s, _READ_TIMEOUT_S),
+        deadline_s=min(policy.deadline_s, _DEADLINE_S),
+        max_retry_after_s=min(policy.max_retry_after_s, _RETRY_AFTER_S),
     )
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True)
 class Mirror:
     """One place: its store, the name of the data set there, and how it has done lately."""
 
@@ -111,53 +115,57 @@ class MirrorStore:
             ShardError: otherwise.
         """
         started = self._clock()
-        errors: list[tuple[Mirror, Exception]] = []
+        errors: dict[int, tuple[Mirror, Exception]] = {}
         for number in range(self.policy.attempts):
-            before, errors = errors, []
             for mirror, avoided in self._order():
-                if number and self._clock() - started > self.policy.deadline_s:
-                    break
                 begun = self._clock()
+                if number and begun - started > self.policy.deadline_s:
+                    break
                 try:
                     answer = question(mirror.store, mirror.name)
                 except (ShardError, OSError) as error:
-                    errors.append((mirror, error))
+                    errors[id(mirror)] = mirror, error
                     if not avoided:
                         self._failed(mirror, error, begun)
                 else:
                     self._worked(mirror)
                     return answer
-            errors = errors or before
             wait_s = self.policy.wait_s(number, None)
             over = self._clock() - started + wait_s > self.policy.deadline_s
-            if over or number + 1 == self.policy.attempts or not any(map(_may_pass, errors)):
+            if (
+                over
+                or number + 1 == self.policy.attempts
+                or not any(map(_may_pass, errors.values()))
+            ):
                 break
             self._sleep(wait_s)
-        raise self._verdict(errors, number + 1) from errors[0][1]
+        told = list(errors.values())
+        raise self._verdict(told, number + 1) from told[0][1]
+
+    def with_policy(self, policy: RetryPolicy) -> "MirrorStore":
+        """The same mirrors, and what is known of them, with another patience for all together."""
+        again = copy.copy(self)
+        again.policy = policy
+        return again
 
     def _order(self) -> Iterator[tuple[Mirror, bool]]:
         """Mirrors as they were given, then those that are avoided, the next to be tried first.
 
         The reader that tries a mirror again does so alone: others go on avoiding it meanwhile.
         """
-        asked = []
+        avoided = []
         for mirror in self._mirrors:
-            if self._claim(mirror):
-                asked.append(mirror)
+            with self._lock:
+                now = self._clock()
+                is_ready = mirror.until <= now
+                if is_ready and mirror.failures:
+                    mirror.until = now + mirror.pause_s()
+            if is_ready:
                 yield mirror, False
-        paused = [mirror for mirror in self._mirrors if mirror not in asked]
-        for mirror in sorted(paused, key=lambda mirror: mirror.until):
+            else:
+                avoided.append(mirror)
+        for mirror in sorted(avoided, key=lambda one: one.until):
             yield mirror, True
-
-    def _claim(self, mirror: Mirror) -> bool:
-        """Whether a mirror is to be asked now; one that failed, by this reader alone."""
-        with self._lock:
-            now = self._clock()
-            if mirror.until > now:
-                return False
-            if mirror.failures:
-                mirror.until = now + mirror.pause_s()
-            return True
 
     def _worked(self, mirror: Mirror) -> None:
         with self._lock:

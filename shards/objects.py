@@ -11,16 +11,16 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
-from shards.answers import MAX_SMALL_BYTES, TransientError
-from shards.errors import CorruptBlobError, NotFoundError, ShardError, StoreUnavailableError
-from shards.http import RetryPolicy
+from shards.attempts import Fetch, RetryPolicy, TransientError, persist
+from shards.errors import NotFoundError, ShardError
 from shards.manifest import BlobInfo
 from shards.reader import check_blob
 
 SCHEMES: Final = ("s3://", "gs://", "az://")
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 
-_CHUNK_BYTES: Final = 1 << 16
+_CHUNK_BYTES: Final = 1  # at least: they come as large as the network gives them
+_REQUEST_S: Final = 120.0
 _MAX_REASON: Final = 200
 _ACCESS: Final = {
     "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, or AWS_SKIP_SIGNATURE=true",
@@ -40,7 +40,7 @@ _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _CAUSE = re.compile(r'(?:message|error): "([^"]+)"|source: (TimedOut)|kind: (Timeout)')
 _REQUEST = re.compile(r"^Generic \w+ error: |Error performing [A-Z]+ \S+ in \S+ - ")
-_PASSING: Final = frozenset({408, 425, 429})
+_PASSING: Final = frozenset({408, 416, 425, 429})
 
 T = TypeVar("T")
 
@@ -121,74 +121,55 @@ class ObjectStore:
         return self._patiently(path, attempt)
 
     def _fetch(self, path: str, info: BlobInfo | None) -> bytes:
-        received = bytearray()
+        fetch = self._begin(path, info)
 
         def attempt() -> bytes:
-            self._receive(path, info, received)
-            try:
-                if info is not None:
-                    check_blob(received, info)
-            except CorruptBlobError:
-                received.clear()
-                raise
-            return bytes(received)
+            self._receive(path, fetch)
+            if info is not None:
+                check_blob(fetch.received, info)
+            return bytes(fetch.received)
 
-        return self._patiently(path, attempt, received)
+        return self._patiently(path, attempt, fetch)
 
-    def _receive(self, path: str, info: BlobInfo | None, received: bytearray) -> None:
+    def _begin(self, path: str, info: BlobInfo | None = None) -> Fetch:
+        return Fetch(f"{self.root}/{path}", info, self._clock())
+
+    def _receive(self, path: str, fetch: Fetch) -> None:
         """One request that goes on where `received` ends; what has come counts if it is cut."""
         import obstore
 
-        limit = MAX_SMALL_BYTES if info is None else info.bytes
-        if info is None or len(received) >= limit:
-            received.clear()
-        options: Any = {"range": {"offset": len(received)}} if received else None
+        policy, received, info = self.policy, fetch.received, fetch.info
+        began, had = self._clock(), len(received)
+        options: Any = {"range": {"offset": had}} if received else None
         result = obstore.get(self._remote, path, options=options)
+        # chunks as they come: what has come counts at once, and a link that drips is seen to
         for chunk in result.stream(_CHUNK_BYTES):
             received += chunk
-            if len(received) > limit:
+            if len(received) > fetch.limit:
                 received.clear()
-                raise TransientError(f"more than the expected {limit} bytes came")
+                raise TransientError(f"more than the expected {fetch.limit} bytes came")
+            silent_at = policy.silent_at(began, len(received) - had)
+            if self._clock() > min(silent_at, policy.deadline(fetch)):
+                raise TransientError(f"timed out after {len(received)} bytes: too little came")
         if info is not None and len(received) < info.bytes and result.meta["size"] >= info.bytes:
             raise TransientError(f"ended after {len(received)} of {info.bytes} bytes")
 
-    def _patiently(
-        self, path: str, attempt: Callable[[], T], received: bytearray | None = None
-    ) -> T:
-        """Try until it works, cannot work, or the policy's patience is at its end.
+    def _patiently(self, path: str, attempt: Callable[[], T], fetch: Fetch | None = None) -> T:
+        """Try until it works, cannot work, or the policy's patience is at its end."""
+        fetch = fetch or self._begin(path)
 
-        As over HTTP, attempts are counted in a row that add nothing to `received`, and what is
-        there extends the deadline.
-        """
-        received = bytearray() if received is None else received
-        started, most, in_vain, attempts = self._clock(), 0, 0, 0
-        while True:
-            corrupt = None
+        def judged() -> T:
             try:
                 result = attempt()
-                self._answered = True
-                return result
-            except CorruptBlobError as error:
-                reason, corrupt = str(error), error
-            except (TransientError, OSError, ValueError, _base_error()) as error:
-                if received and "status code: 416" in str(error):
-                    received.clear()  # what is there now is shorter: from the beginning
-                    reason = "HTTP 416"
-                else:
-                    reason = self._judge(path, error)
-            attempts, in_vain = attempts + 1, 1 if len(received) > most else in_vain + 1
-            most = max(most, len(received))
-            wait_s = self.policy.wait_s(in_vain - 1, None)
-            late_s = self._clock() + wait_s - started - len(received) / self.policy.min_bytes_per_s
-            if late_s > self.policy.deadline_s or in_vain >= self.policy.attempts:
-                break
-            self._sleep(wait_s)
-        if corrupt is not None:
-            raise CorruptBlobError(f"{self.root}/{path}: {corrupt}")
-        raise StoreUnavailableError(
-            f"{self.root}/{path} could not be had in {attempts} attempts: {reason}; nothing was "
-            "lost; check that the store is up and reachable, then run the same command again"
-        )
+            except (OSError, ValueError, _base_error()) as error:
+                reason = self._judge(path, error)
+                if (status := _STATUS.search(str(error))) and status[1] == "416":
+                    fetch.received.clear()
+                raise TransientError(reason) from error
+            self._answered = True
+            return result
+
+        return persist(fetch, judged, self.policy, self._sleep, self._clock)
 
     def _judge(self, path: str, error: Exception) -> str:
         """Why an attempt failed, when that may pass; raises the final error when it will not."""
@@ -249,12 +230,8 @@ def _connect(root: str, policy: RetryPolicy) -> Any:
                 "allow_http": any(map(_without_tls, _ENDPOINTS[scheme])),
                 "connect_timeout": timedelta(seconds=policy.connect_timeout_s),
                 "read_timeout": timedelta(seconds=policy.read_timeout_s),
-                # a request that drips is cut, and goes on from what it brought
-                "timeout": timedelta(
-                    seconds=min(
-                        policy.deadline_s, policy.connect_timeout_s + 2 * policy.read_timeout_s
-                    )
-                ),
+                # a blob goes on in another request after this; a small object must fit into it
+                "timeout": timedelta(seconds=max(policy.deadline_s, _REQUEST_S)),
             },
             retry_config={"max_retries": 0},
         )

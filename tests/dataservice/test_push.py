@@ -10,7 +10,7 @@ import pytest
 from dataservice.errors import BuildError
 from dataservice.push import push
 from shards.dataset import Dataset, open_dataset
-from shards.errors import CorruptBlobError, NotFoundError
+from shards.errors import CorruptBlobError, NotFoundError, ShardError
 from shards.manifest import BlobInfo
 from shards.objects import ObjectStore
 from shards.store import Store
@@ -68,6 +68,22 @@ def test_what_is_cut_or_damaged_there_is_replaced(s3: S3, dataset: Dataset) -> N
     s3.ask("PUT", manifest, b"{}")
     assert push(dataset, "s3://push-mend").sent == 1
     assert verify_dataset(open_dataset("s3://push-mend/demo")).problems == []
+
+
+def test_a_manifest_that_would_be_another_version_is_not_published(
+    s3: S3, dataset: Dataset
+) -> None:
+    s3.make("push-other")
+    with pytest.raises(BuildError, match=f"version {'0' * 12} would be written as"):
+        push(replace(dataset, version="0" * 64), "s3://push-other")
+    with pytest.raises(NotFoundError):
+        open_dataset("s3://push-other/demo")
+
+
+def test_a_root_with_a_key_in_it_is_refused_and_not_quoted(dataset: Dataset) -> None:
+    with pytest.raises(ShardError, match="leave it out") as caught:
+        push(dataset, "s3://KEY:SECRET@bucket")
+    assert "SECRET" not in str(caught.value)
 
 
 @dataclass

@@ -3,8 +3,6 @@
 import pickle
 import sys
 import threading
-import urllib.parse
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,6 @@ from shards.errors import CorruptBlobError, NotFoundError, ShardError, StoreUnav
 from shards.http import RetryPolicy
 from shards.manifest import BlobInfo
 from shards.objects import ObjectStore
-from shards.store import LocalStore
 from tests.buckets import S3
 from tests.shards.fault_server import (
     Fault,
@@ -32,53 +29,6 @@ from tests.shards.test_dataset import content
 QUICK = RetryPolicy(attempts=4, first_wait_s=0.001, read_timeout_s=0.3)
 CLOSED = "http://127.0.0.1:1"
 ROOTS = ["s3://bucket/sets", "gs://bucket/sets", "az://bucket/sets"]
-
-
-class ObjectHandler(Handler):
-    """The part of the three object APIs that a plain GET of a public object needs."""
-
-    def do_GET(self) -> None:  # noqa: N802 - the library's name
-        self.path = urllib.parse.unquote(self.path)
-        super().do_GET()
-
-    def do_PUT(self) -> None:  # noqa: N802 - the library's name
-        """Plain puts alone: the conditional ones are what some servers do not know."""
-        data = self.rfile.read(int(self.headers["Content-Length"]))
-        self.script.requests.append(self.request_seen())
-        if "If-None-Match" in self.headers:
-            self.answer(501)
-        else:
-            self.script.files[urllib.parse.unquote(self.path)] = data
-            self.answer(200, ETag='"1"')
-
-    def send_response(self, code: int, message: str | None = None) -> None:
-        super().send_response(code, message)
-        self.send_header("Last-Modified", "Mon, 23 Nov 2026 00:00:00 GMT")
-
-
-@pytest.fixture
-def objects(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServer]:
-    """A server with faults that all three kinds of URL lead to, without credentials."""
-    with FaultServer(ObjectHandler) as server:
-        for name, value in {
-            "AWS_ENDPOINT_URL": server.url,
-            "AWS_SKIP_SIGNATURE": "true",
-            "GOOGLE_BASE_URL": server.url,
-            "GOOGLE_SKIP_SIGNATURE": "true",
-            "AZURE_STORAGE_ENDPOINT": server.url,
-            "AZURE_STORAGE_ACCOUNT_NAME": "account",
-            "AZURE_SKIP_SIGNATURE": "true",
-        }.items():
-            monkeypatch.setenv(name, value)
-        yield server
-
-
-@pytest.fixture
-def blob(objects: FaultServer, tmp_path: Path) -> BlobInfo:
-    data = bytes(range(256)) * 2000
-    info = LocalStore(tmp_path / "blob").put_blob(data, ".tar.zst")
-    objects.script.files[f"/bucket/sets/{info.path}"] = data
-    return info
 
 
 def good(objects: FaultServer, info: BlobInfo) -> bytes:
@@ -113,30 +63,6 @@ def test_a_read_goes_on_where_it_was_cut(
     assert first is None
     assert second is not None
     assert 200_000 < int(second.removeprefix("bytes=").removesuffix("-")) <= 300_000
-
-
-def a_part_at_a_time(handler: Handler, data: bytes) -> None:
-    """Promise the rest, send some of it, hang up."""
-    handler.head(data, handler.offset)
-    handler.wfile.write(data[handler.offset : handler.offset + 200_000])
-    handler.hang_up()
-
-
-def test_attempts_that_bring_something_are_not_counted(
-    objects: FaultServer, blob: BlobInfo
-) -> None:
-    objects.script.always = a_part_at_a_time
-    policy = RetryPolicy(attempts=2, first_wait_s=0.001, read_timeout_s=0.3)
-    assert ObjectStore(ROOTS[0], policy=policy).read_blob(blob) == good(objects, blob)
-    assert len(objects.script.requests) > 2
-
-
-def test_a_range_that_cannot_be_had_is_asked_for_from_the_beginning(
-    objects: FaultServer, blob: BlobInfo
-) -> None:
-    objects.script.faults = [cut(300_000), status(416)]
-    assert ObjectStore(ROOTS[0], policy=QUICK).read_blob(blob) == good(objects, blob)
-    assert objects.script.requests[-1].headers.get("range") is None
 
 
 @pytest.mark.parametrize(

@@ -270,10 +270,10 @@ def _place(folder: _Folder, path: Path, data: bytes) -> None:
         try:
             os.link(f"/proc/self/fd/{handle}", path.name, dst_dir_fd=folder.handle)
             return
-        except FileExistsError:
-            return  # of the same content
-        except FileNotFoundError:
-            pass  # no /proc here
+        except FileExistsError:  # of the same content
+            return
+        except FileNotFoundError:  # there is no /proc here
+            pass
     write_atomically(path, data)
 
 

@@ -54,9 +54,7 @@ def in_new_processes(
         for left in running.values():
             left.terminate()
         for left in running.values():
-            left.join(_PATIENCE_S)
-            left.kill()
-            left.join()
+            _end(left)
 
 
 @contextlib.contextmanager
@@ -95,18 +93,25 @@ def _work(function: Callable[..., object], arguments: tuple[Any, ...], sender: C
         sender.send(error)
 
 
+def _end(process: BaseProcess) -> None:
+    """Wait for a process that has nothing left to do; one that hangs all the same is killed."""
+    process.join(_PATIENCE_S)
+    process.kill()
+    process.join()
+
+
 def _result(receiver: Connection, process: BaseProcess) -> Any:
     try:
         found = receiver.recv()
     except EOFError as error:
-        process.join()
+        _end(process)
         raise TrainingError(
             f"a process ended with status {process.exitcode} before it had a result; what it said "
             "stands above; if that is nothing, look for a lack of memory"
         ) from error
     finally:
         receiver.close()
-    process.join()
+    _end(process)
     if isinstance(found, PrometheusError):
         raise found
     return found

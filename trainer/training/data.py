@@ -3,13 +3,13 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 from shards.cli.console import Report, say, silent
-from shards.dataset import Dataset, make_store, open_dataset, parse_dataset_url
+from shards.dataset import Dataset, open_dataset, parse_dataset_url, with_policy
 from shards.errors import PrometheusError
 from shards.http import RetryPolicy
 from shards.manifest import BlobInfo, Split
@@ -93,7 +93,7 @@ def open_sources(
     tell = Once(say)
     sources = []
     for part, dataset in zip(named, datasets, strict=True):
-        dataset = replace(dataset, store=make_store(dataset.ref, patient, say))
+        dataset = with_policy(dataset, patient)
         cache = _make_cache(settings, dataset, blobs, tell)
         source = Source(part.url, part.weight, dataset, cache, {})
         if wanted:

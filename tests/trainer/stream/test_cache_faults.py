@@ -48,6 +48,21 @@ def test_no_room_where_files_need_a_name_costs_the_cache_not_the_data(
     assert len(told) == 1
 
 
+def test_where_there_is_no_proc_files_get_a_name_from_the_start(
+    tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_proc(*_: object, **__: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "no /proc")
+
+    monkeypatch.setattr(os, "link", no_proc)
+    told: list[str] = []
+    cache = BlobCache(tmp_path, 1000, origin.fetch, tell=told.append)
+    info = origin.infos()[0]
+    for _ in range(2):
+        assert cache.read(info) == origin.blobs[info.sha256]
+    assert (names(tmp_path), len(origin.fetched), told) == ({file(info)}, 1, [])
+
+
 def test_a_file_system_without_unnamed_files_is_cached_on_as_well(
     tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
