@@ -96,12 +96,13 @@ def read(system: System, request: Request) -> Request:
             if endless and number % 16 == 0 and time.perf_counter() - started > request["limit_s"]:
                 break
         elapsed = time.perf_counter() - started
+    share = tokens / counted if counted else 0.0  # a damaged set may give nothing, and say nothing
     return {
         "first_batch_s": first - started,
         "samples_per_s": samples / elapsed,
         "samples_per_s_after_first": (samples - BATCH_SIZE) / (elapsed - (first - started)),
-        "tokens_per_s": cells / elapsed * tokens / counted,
-        "padding_share": 1 - tokens / counted,
+        "tokens_per_s": cells / elapsed * share,
+        "padding_share": 1 - share,
         "samples": samples,
         "elapsed_s": elapsed,
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

@@ -255,7 +255,7 @@ make bench-stream                                                     # everythi
 .venv/bin/python benchmarks/stream/throughput.py URL …                # ours alone, on your own data sets
 ```
 
-It needs nginx, and about 12 GB of disk for a while. `--corpus FILE.jsonl` adds the padding of real text of your
+It needs nginx, and about 15 GB of disk for a while. `--corpus FILE.jsonl` adds the padding of real text of your
 own. Each system is one small file in
 [benchmarks/stream/systems](../benchmarks/stream/systems): if one is not set as its users would set it, say so.
 """
