@@ -282,7 +282,8 @@ def main(arguments: list[str] | None = None) -> int:
         "code": how["code"],
         "measurements": session.done,
     }
-    text = json.dumps(result, indent=1, sort_keys=True)
+    # errors name files; where they lay says nothing
+    text = json.dumps(result, indent=1, sort_keys=True).replace(str(session.work), "work")
     options.results.write_text(f"{text}\n", encoding="utf-8")
     console.print(f"wrote {options.results}")
     return 0
