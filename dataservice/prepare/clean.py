@@ -21,13 +21,17 @@ _ELEMENT = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_NUMBER_QUOTE = "№«"
 # what looks like one of our own tags would otherwise become one
 _OWN_TAG = re.compile(r"<(?:author|city|year)(?:_[^<>\s]*)?>")
 
 
 def repair_mojibake(text: str) -> str:
     """Undo a wrong decoding (UTF-8 read as Windows-1251, 1252, …) where it left its signs."""
-    return text if text.isascii() else ftfy.fix_encoding(text)
+    if text.isascii():
+        return text
+    # `дела№«А»` is written so; taken for three bytes of UTF-8 it would become one strange sign
+    return _NUMBER_QUOTE.join(map(ftfy.fix_encoding, text.split(_NUMBER_QUOTE)))
 
 
 def strip_markup(text: str) -> str:
