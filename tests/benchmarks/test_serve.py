@@ -129,7 +129,7 @@ def test_the_page_in_docs_is_that_of_the_results() -> None:
 @pytest.mark.parametrize("with_nginx", [False, True])
 def test_the_benchmark_runs_from_end_to_end(tmp_path: Path, with_nginx: bool) -> None:
     if with_nginx and find_nginx() is None:
-        pytest.skip("there is no nginx on this machine")
+        pytest.fail("nginx is not installed; CONTRIBUTING.md says that some tests need it")
     small = ["--rounds", "1", "--seconds", "0.2", "--clients", "1", "3"]
     small += ["--blob-bytes", "70000", "--manifest-bytes", "2000", "--out", "results.json"]
     small += [] if with_nginx else ["--without-nginx"]
