@@ -6,7 +6,8 @@ READY := $(VENV)/.ready
 BENCH_SERVE := .venv-bench-serve
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-fast check format docs docs-faults bench-stream bench-serve lock clean
+.PHONY: help demo test test-fast check format docs docs-faults docs-hostile docs-quality \
+  bench-stream bench-prepare bench-serve lock clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -44,11 +45,24 @@ docs: $(READY)  ## Write the generated part of docs/ anew
 docs-faults: $(READY)  ## Run every fault of docs/faults.md and write its tables anew
 	$(BIN)/python -m tests.faults.table
 
+docs-hostile: $(READY)  ## Read every case of docs/hostile-inputs.md and write its tables anew
+	$(BIN)/python -m tests.dataservice.prepare.hostile.table
+
+docs-quality: $(READY)  ## Measure the filters on PROMETHEUS_CORPUS and its labels, and write docs/quality.md
+	$(BIN)/python -m benchmarks.prepare.quality "$${PROMETHEUS_CORPUS:?names no corpus}"
+
 bench-stream: $(READY)  ## Measure the stream beside its peers, and write docs/stream.md
 	$(BIN)/python -m benchmarks.stream.run
 	$(BIN)/python -m benchmarks.stream.report
 	benchmarks/stream/work/environments/peers/bin/python -m benchmarks.stream.plots \
 	  benchmarks/stream/results.json docs/images
+
+bench-prepare: $(READY)  ## Measure preparation beside its peers, on PROMETHEUS_CORPUS, and write docs/prepare.md
+	$(BIN)/python -m benchmarks.prepare.run
+	$(BIN)/python -m benchmarks.prepare.scale
+	$(BIN)/python -m benchmarks.prepare.report
+	benchmarks/prepare/work/environments/peers/bin/python -m benchmarks.prepare.plots \
+	  benchmarks/prepare/results.json docs/images
 
 lock: $(READY)  ## Resolve pyproject.toml into requirements/ anew
 	$(BIN)/pip install --quiet pip-tools
@@ -67,4 +81,4 @@ bench-serve: $(BENCH_SERVE)/.ready  ## Measure serving beside its peers, and wri
 	$(BENCH_SERVE)/bin/python -m benchmarks.serve.plots
 
 clean:  ## Remove what was made, the virtual environment included
-	rm -rf $(VENV) $(BENCH_SERVE) benchmarks/stream/work demo-run build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_SERVE) benchmarks/prepare/work benchmarks/stream/work demo-run build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

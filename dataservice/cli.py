@@ -1,4 +1,4 @@
-"""The command line of the data service: build, serve, verify, export, push, gc."""
+"""The command line of the data service: build, serve, verify, report, export, push, gc."""
 
 import os
 import signal
@@ -17,8 +17,11 @@ from dataservice.collect.sweep import collect
 from dataservice.errors import BuildError
 from dataservice.export import TagSides, export_text
 from dataservice.prepare.build import BuildResult, build
+from dataservice.prepare.page import report_page
+from dataservice.prepare.stats import parse_stats
 from dataservice.push import push
 from dataservice.settings import ENV_PREFIX, BuildSettings, ServiceSettings
+from dataservice.summary import print_tables
 from dataservice.verify import verify
 from shards.cli.console import Report, json_lines, print_result, progress_bars, run, say
 from shards.cli.settings import (
@@ -29,9 +32,10 @@ from shards.cli.settings import (
     settings_options,
 )
 from shards.dataset import open_dataset
+from shards.store import REPORT, write_atomically
 
 app = typer.Typer(
-    help="Turn RU/EN text into versioned, verified data sets, and serve them over HTTP.",
+    help="Turn text and its translations into versioned, verified data sets; serve them over HTTP.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -81,10 +85,12 @@ def _reporter(kind: str) -> Iterator[Report]:
 
 def _summary(result: BuildResult, settings: BuildSettings) -> dict[str, Any]:
     splits = result.manifest.splits
+    folder = settings.store_dir / result.name / "versions" / result.version
     return {
         "name": result.name,
         "version": result.version,
-        "path": str(settings.store_dir / result.name / "versions" / result.version),
+        "path": str(folder),
+        "report": str(folder / REPORT),
         "samples": {split: info.samples for split, info in splits.items()},
         "shards": {split: len(info.shards) for split, info in splits.items()},
         "bytes": sum(blob.bytes for blob in result.manifest.blobs()),
@@ -164,6 +170,31 @@ def verify_command(url: UrlArgument, json: JsonOption = False) -> None:
         raise BuildError(f"{dataset.ref.url} is damaged: " + "; ".join(findings.problems))
 
 
+@app.command("report", epilog="Example: dataservice report data/datasets/demo --out report.html")
+def report_command(
+    url: UrlArgument,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the page with all numbers and plots to this file")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what a build counted: what was dropped and why, lengths, characters, tokens."""
+    dataset = open_dataset(url, tell=say)
+    stats = parse_stats(dataset.manifest.stats, dataset.ref.url)
+    if out is not None:
+        try:
+            write_atomically(out, report_page(dataset.ref.name, dataset.manifest).encode())
+        except OSError as error:
+            raise ConfigurationError(
+                f"--out {out} cannot be written ({error.strerror}); name another file"
+            ) from error
+        say(f"wrote {out}")
+    if json:
+        print_result(dict(stats), as_json=True, title="")
+    elif out is None:
+        print_tables(stats, dataset.ref.url)
+
+
 @app.command("export", epilog="Example: dataservice export data/datasets/demo out/")
 def export_command(
     url: UrlArgument,
@@ -173,7 +204,7 @@ def export_command(
     ] = "both",
     json: JsonOption = False,
 ) -> None:
-    """Write a version back as text: train_ru.txt, train_en.txt, val_ru.txt, val_en.txt."""
+    """Write a version back as text: train_ru.txt, train_en.txt, …, as its languages are called."""
     sides: dict[str, TagSides] = {"both": "both", "src": "src", "none": "none"}
     if tags not in sides:
         raise ConfigurationError(f"--tags {tags} is unknown; use both, src or none")

@@ -9,3 +9,11 @@ class SourceError(PrometheusError):
 
 class BuildError(PrometheusError):
     """A build cannot give a data set version."""
+
+
+class UnfinishedError(BuildError):
+    """A build ended for a reason that may pass; what it finished is kept for the same command."""
+
+
+class WorkerDiedError(UnfinishedError):
+    """A unit of work killed its worker again and again."""

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,8 @@ def export_text(
     dataset: Dataset, folder: Path, *, tags: TagSides = "both", report: Report = silent
 ) -> dict[str, int]:
     """Write `{split}_{language}.txt` for every split, line N of one translating line N of another.
+
+    Texts without a translation are one file a split.
 
     The folder appears whole or not at all. Returns the number of lines by file.
 
@@ -52,20 +55,24 @@ def _export_split(
     dataset: Dataset, split: Split, folder: Path, tags: TagSides, report: Report
 ) -> dict[str, int]:
     languages = dataset.manifest.languages
-    names = [f"{split}_{languages['src']}.txt", f"{split}_{languages['tgt']}.txt"]
+    names = {side: f"{split}_{language}.txt" for side, language in languages.items()}
     total = dataset.manifest.splits[split].samples
     written = 0
-    with (
-        (folder / names[0]).open("w", encoding="utf-8", newline="\n") as src_file,
-        (folder / names[1]).open("w", encoding="utf-8", newline="\n") as tgt_file,
-    ):
+    with ExitStack() as stack:
+        files = {
+            side: stack.enter_context(
+                (folder / name).open("w", encoding="utf-8", newline="\n"),
+            )
+            for side, name in names.items()
+        }
         for prefix, src, tgt in _texts(dataset, split):
-            src_file.write((prefix if tags != "none" else "") + src + "\n")
-            tgt_file.write((prefix if tags == "both" else "") + tgt + "\n")
+            files["src"].write((prefix if tags != "none" else "") + src + "\n")
+            if "tgt" in files:
+                files["tgt"].write((prefix if tags == "both" else "") + tgt + "\n")
             written += 1
             if written % 1000 == 0 or written == total:
                 report(f"export {split}", written, total)
-    return dict.fromkeys(names, written)
+    return dict.fromkeys(names.values(), written)
 
 
 def _texts(dataset: Dataset, split: Split) -> Iterator[tuple[str, str, str]]:

@@ -1,16 +1,18 @@
 """A data set version, wherever it lies → the same version in a bucket, readable at any moment."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from dataservice.errors import BuildError
+from dataservice.prepare.page import report_page
 from shards.cli.console import Report, silent
 from shards.dataset import Dataset, check_userinfo
 from shards.errors import NotFoundError
 from shards.manifest import BlobInfo, canonical_json, dump_manifest, load_manifest
 from shards.objects import IMMUTABLE, SCHEMES, ObjectStore
-from shards.store import dump_statistics, version_path
+from shards.store import REPORT, STATISTICS, dump_statistics, version_path
 
 _THREADS: Final = 4
 
@@ -69,6 +71,14 @@ def _send(dataset: Dataset, target: ObjectStore, blob: BlobInfo) -> BlobInfo | N
     return blob if made else None
 
 
+def _for_people(dataset: Dataset) -> dict[str, bytes]:
+    """The statistics, and their page where they are of this release."""
+    files = {STATISTICS: dump_statistics(dataset.manifest)}
+    with suppress(BuildError):
+        files[REPORT] = report_page(dataset.ref.name, dataset.manifest).encode()
+    return files
+
+
 def _publish(dataset: Dataset, target: ObjectStore) -> None:
     """The manifest and its statistics, then the pointer, once the manifest reads back the same."""
     data, version = dump_manifest(dataset.manifest)
@@ -79,11 +89,8 @@ def _publish(dataset: Dataset, target: ObjectStore) -> None:
         )
     name = dataset.ref.name
     path = version_path(name, version)
-    target.put(
-        version_path(name, version, "dataset_stats.json"),
-        dump_statistics(dataset.manifest),
-        cache_control=IMMUTABLE,
-    )
+    for file, content in _for_people(dataset).items():
+        target.put(version_path(name, version, file), content, cache_control=IMMUTABLE)
     try:
         same = target.read(path) == data
     except NotFoundError:

@@ -2,11 +2,22 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from dataservice.engine_settings import EngineSettings
+from dataservice.filter_settings import FilterSettings
+from dataservice.source_settings import (
+    MAX_LINE_BYTES,
+    MAX_RATIO,
+    MAX_SOURCE_BYTES,
+    DamagePolicy,
+    Reading,
+    SourceSettings,
+    parse_source,
+)
 from shards.errors import ShardError
 from shards.sample import safe_name
 from shards.store import check_name
@@ -14,50 +25,49 @@ from shards.store import check_name
 ENV_PREFIX: Final = "DATASERVICE_"
 
 
-class SourceSettings(BaseModel):
-    """One source of pairs: a file of pairs, or two files whose lines correspond."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    path: Path | None = Field(None, description="A .jsonl or .tsv file, plain, .gz or .zst")
-    ru: Path | None = Field(None, description="Russian lines, with `en` beside it")
-    en: Path | None = Field(None, description="English lines, as many as `ru` has")
-    name: str | None = Field(None, description="Source name of pairs that carry none")
-    author: str | None = Field(None, description="Author of pairs that carry none")
-    city: str | None = Field(None, description="City of pairs that carry none")
-    year: int | None = Field(None, description="Year of pairs that carry none")
-
-    @model_validator(mode="after")
-    def _one_form(self) -> "SourceSettings":
-        pair = self.ru is not None and self.en is not None
-        if (self.path is not None) == pair or (self.ru is None) != (self.en is None):
-            raise ValueError("a source is either `path`, or `ru` and `en` together")
-        return self
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files to read, in the order in which a pair's sides come from them."""
-        return tuple(file for file in (self.path, self.ru, self.en) if file is not None)
-
-    @property
-    def label(self) -> str:
-        """What errors and statistics call the source."""
-        if self.name:
-            return self.name
-        name = self.files[0].name
-        return name.removesuffix(".gz").removesuffix(".zst").rsplit(".", 1)[0] or name
-
-
-class BuildSettings(BaseModel):
-    """Every setting of a build; all but the places and `processes` decide the version id."""
+class BuildSettings(FilterSettings, EngineSettings):
+    """Every setting of a build; all but the places and the engine decide the version id."""
 
     model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
 
     sources: Annotated[list[SourceSettings], NoDecode] = Field(
         [],
         title="Input",
-        description="Text to read: FILE.jsonl, FILE.tsv, or RU.txt,EN.txt, each also .gz or .zst; "
-        "may be given several times; none means the built-in demo corpus",
+        description="Text to read: a file, folder, pattern or URL of .jsonl, .tsv, .parquet, .tmx, "
+        ".po or .mo, hf://OWNER/NAME, or two files SRC.txt,TGT.txt; may be given several times; "
+        "none means the built-in demo corpus",
+    )
+    test_sources: Annotated[list[SourceSettings], NoDecode] = Field(
+        [],
+        title="Input",
+        description="Test sets: pairs that hold a sentence of theirs are dropped; given as sources",
+    )
+    src_lang: str = Field(
+        "ru",
+        pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
+        title="Input",
+        description="Language of src",
+    )
+    tgt_lang: str = Field(
+        "en",
+        pattern=r"^([a-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$",
+        title="Input",
+        description="Language of tgt; empty: texts without a translation",
+    )
+    damaged: DamagePolicy = Field(
+        "error", title="Sources", description="What cannot be read ends the build, or is counted"
+    )
+    max_line_bytes: int = Field(
+        MAX_LINE_BYTES, ge=1024, le=1 << 30, title="Sources", description="Longest line or record"
+    )
+    max_source_bytes: int = Field(
+        MAX_SOURCE_BYTES, ge=1 << 20, title="Sources", description="Largest file, uncompressed"
+    )
+    max_source_ratio: int = Field(
+        MAX_RATIO,
+        ge=2,
+        title="Sources",
+        description="Uncompressed over compressed size of a file beyond its first 64 MiB",
     )
     demo_pairs: int = Field(10_000, ge=400, title="Input", description="Size of the demo corpus")
     demo_seed: int = Field(0, title="Input", description="Seed of the demo corpus")
@@ -83,22 +93,6 @@ class BuildSettings(BaseModel):
         title="Tags",
         description="Tags in the vocabulary at least; years fill the rest",
     )
-    min_chars: int = Field(1, ge=1, title="Filters", description="Shortest side, in characters")
-    max_chars: int = Field(
-        4000, ge=1, le=250_000, title="Filters", description="Longest side, in characters"
-    )
-    max_length_ratio: float = Field(
-        3.0, ge=1, title="Filters", description="Longer side over shorter, in characters"
-    )
-    ratio_slack_chars: int = Field(
-        12, ge=0, title="Filters", description="Added to both sides before their ratio is taken"
-    )
-    min_script_share: float = Field(
-        0.5, ge=0, le=1, title="Filters", description="Share of letters in a side's own script"
-    )
-    max_tokens: int = Field(
-        512, ge=8, le=60_000, title="Filters", description="Longest side, in tokens without tags"
-    )
     val_fraction: float = Field(
         0.1, ge=0, lt=1, title="Split", description="Share of the source sentences that validate"
     )
@@ -112,6 +106,12 @@ class BuildSettings(BaseModel):
     tokenizer_sample_bytes: int = Field(
         30_000_000, ge=10_000, title="Tokenizer", description="Text that the tokenizer learns from"
     )
+    tokenizer: str = Field(
+        "",
+        title="Tokenizer",
+        description="A .model file, or the sha256 of a model in the store, to use instead of "
+        "training one; it decides the vocabulary",
+    )
     shard_bytes: int = Field(
         4 << 20, ge=1 << 16, title="Shards", description="A shard is closed at this size, raw"
     )
@@ -123,17 +123,23 @@ class BuildSettings(BaseModel):
     data_dir: Path = Field(
         Path("data"), title="Places", description="Holds datasets/ (the URL tree), jobs/ and work/"
     )
-    processes: int = Field(
-        0, ge=0, title="Places", description="Worker processes; 0 means one for each core"
-    )
 
-    @field_validator("sources", mode="before")
+    @field_validator("sources", "test_sources", mode="before")
     @classmethod
     def _parse_sources(cls, value: Any) -> Any:
         if isinstance(value, str) and value.lstrip().startswith("["):
             value = json.loads(value)
         items = [value] if isinstance(value, str | dict) else value
-        return [_parse_source(item) for item in items] if isinstance(items, list) else items
+        return [parse_source(item) for item in items] if isinstance(items, list) else items
+
+    @model_validator(mode="after")
+    def _two_languages(self) -> Self:
+        if self.src_lang == self.tgt_lang:
+            raise ValueError(
+                f"src_lang and tgt_lang are both {self.src_lang!r}; give two, or an empty "
+                "tgt_lang for texts without a translation"
+            )
+        return self
 
     @field_validator("name")
     @classmethod
@@ -155,11 +161,39 @@ class BuildSettings(BaseModel):
         """The folder whose tree is the URL tree."""
         return self.data_dir / "datasets"
 
+    @property
+    def cache_dir(self) -> Path:
+        """What may be deleted at any time: tokenizers by their sample, and memos of their words."""
+        return self.data_dir / "cache"
+
+    @property
+    def reading(self) -> Reading:
+        """How the sources are read."""
+        return Reading(
+            src_lang=self.src_lang,
+            tgt_lang=self.tgt_lang,
+            damaged=self.damaged,
+            max_line_bytes=self.max_line_bytes,
+            max_source_bytes=self.max_source_bytes,
+            max_ratio=self.max_source_ratio,
+        )
+
     def version_settings(self) -> dict[str, Any]:
         """The settings that decide the version id, for the manifest."""
-        places = {"sources", "name", "data_dir", "processes"}
+        # the manifest has the model's sha256, wherever it was read from
+        places = {
+            "sources",
+            "test_sources",
+            "name",
+            "data_dir",
+            "tokenizer",
+            "max_memo_words",
+            *EngineSettings.model_fields,
+        }
         if self.sources:
             places |= {"demo_pairs", "demo_seed"}
+        if self.tokenizer:
+            places |= {"vocab_size", "character_coverage", "tokenizer_sample_bytes"}
         return self.model_dump(mode="json", include=set(BuildSettings.model_fields) - places)
 
 
@@ -170,6 +204,9 @@ class ServiceSettings(BuildSettings):
     port: int = Field(8000, ge=0, le=65535, title="Server", description="Port; 0 picks a free one")
     source_root: Path | None = Field(
         None, title="Server", description="Folder whose files a reshard request may name as sources"
+    )
+    source_urls: bool = Field(
+        False, title="Server", description="Let a reshard request name public http(s) URLs"
     )
     build_on_start: bool = Field(
         True, title="Server", description="Build a first version when the store is empty"
@@ -189,10 +226,3 @@ class ServiceSettings(BuildSettings):
     collect_after_build: bool = Field(
         False, title="Collection", description="Collect old versions after each job that succeeded"
     )
-
-
-def _parse_source(item: Any) -> Any:
-    if not isinstance(item, str):
-        return item
-    first, comma, second = item.partition(",")
-    return {"ru": first or None, "en": second or None} if comma else {"path": first}

@@ -1,9 +1,9 @@
 """A data set version → what is wrong with it, its tokenizer included."""
 
-from dataservice.prepare.tokenizer import TARGET_SYMBOLS, load_tokenizer
+from dataservice.prepare.tokenizer import load_tokenizer
 from shards.cli.console import Report, silent
 from shards.dataset import Dataset
-from shards.sample import BOS, EOS, PAD, UNK
+from shards.sample import BOS, EOS, PAD, UNK, target_symbol
 from shards.verify import Findings, verify_dataset
 
 
@@ -19,7 +19,7 @@ def _tokenizer_problems(dataset: Dataset) -> list[str]:
     info = dataset.manifest.tokenizer
     tokenizer = load_tokenizer(dataset.read_blob(info))
     expected = {PAD: info.pad_id, UNK: info.unk_id, BOS: info.bos_id, EOS: info.eos_id}
-    expected |= {TARGET_SYMBOLS[language]: number for language, number in info.target_ids.items()}
+    expected |= {target_symbol(language): number for language, number in info.target_ids.items()}
     expected |= dataset.manifest.tags.symbols
     problems = [
         f"tokenizer: {symbol} has id {tokenizer.piece_to_id(symbol)}, the manifest says {number}"

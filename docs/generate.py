@@ -20,7 +20,9 @@ import dataservice.cli
 import dataservice.settings
 import trainer.cli
 import trainer.config
-from dataservice.settings import BuildSettings, ServiceSettings, SourceSettings
+from dataservice.filter_settings import FilterSettings
+from dataservice.settings import BuildSettings, ServiceSettings
+from dataservice.source_settings import SourceSettings
 from trainer.config import TRAJECTORY, TrainSettings
 
 ROOT: Final = Path(__file__).parents[1]
@@ -82,6 +84,8 @@ def settings_tables(
     flags = {option.name: flag(option) for option in options}
     known: Mapping[str, FieldInfo] = leave_out.model_fields if leave_out else {}
     fields = {name: field for name, field in model.model_fields.items() if name not in known}
+    # a class's own groups come before that of filters, which it inherits
+    fields = dict(sorted(fields.items(), key=lambda item: item[0] in FilterSettings.model_fields))
     for number, title in enumerate(dict.fromkeys(field.title for field in fields.values())):
         if number:
             yield ""
@@ -155,7 +159,7 @@ def default(field: FieldInfo) -> str:
 
 def shown(value: object) -> str:
     """A default value, for people."""
-    if value is None or value == [] or value is ...:
+    if value is None or value in ([], "") or value is ...:
         return "–"
     if isinstance(value, bool):
         return "on" if value else "off"

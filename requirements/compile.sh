@@ -21,5 +21,5 @@ compile() {
 compile dev dev.txt "$@"
 # From nothing, so that a pin which dev.txt has dropped cannot stay behind.
 rm -f requirements/dataservice.txt requirements/trainer.txt
-compile dataservice dataservice.txt --extra object-stores --constraint requirements/dev.txt
+compile dataservice dataservice.txt --extra object-stores --extra parquet --constraint requirements/dev.txt
 compile trainer trainer.txt --extra object-stores --constraint requirements/dev.txt

@@ -37,6 +37,7 @@ class HttpStore:
     ) -> None:
         self.root = root.rstrip("/")
         self.policy = policy or RetryPolicy()
+        self.headers: dict[str, str] = {}
         self._sleep = sleep
         self._clock = clock
         self._connect()
@@ -52,6 +53,10 @@ class HttpStore:
     def read_blob(self, info: BlobInfo) -> bytes:
         """The whole of a blob, verified against the manifest."""
         return self._fetch(info.path, info)
+
+    def fetch(self, fetch: Fetch) -> None:
+        """The whole of a URL into the buffer of its fetch, with the same patience."""
+        persist(fetch, lambda: self._attempt(fetch), self.policy, self._sleep, self._clock)
 
     def _connect(self) -> None:
         self._patience = Patience(self._clock)
@@ -81,7 +86,7 @@ class HttpStore:
 
     def _attempt(self, fetch: Fetch) -> None:
         """One request that goes on where `received` ends; a TransientError if it falls short."""
-        headers = {"Accept-Encoding": "identity"}
+        headers = {"Accept-Encoding": "identity", **self.headers}
         if fetch.received:
             headers["Range"] = f"bytes={len(fetch.received)}-"
             if fetch.etag:
@@ -107,6 +112,10 @@ class HttpStore:
             raise TransientError(f"cut after {len(fetch.received)} bytes: {reason}") from error
         finally:
             response.close()
+        self._check_end(fetch, response)
+
+    def _check_end(self, fetch: Fetch, response: urllib3.BaseHTTPResponse) -> None:
+        """Whether what came, and ended in order, is whole."""
         if fetch.info is None:
             check_small(fetch, response)
         elif len(fetch.received) < fetch.info.bytes:

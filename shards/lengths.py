@@ -4,10 +4,14 @@ With it the batches of an epoch are known before a shard is fetched: they depend
 R rows: distinct (parity of the pair id, source length, target length) of a shard.
 """
 
+import functools
 import io
-from collections.abc import Sequence
+import itertools
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Final
+from typing import IO, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +24,8 @@ from shards.manifest import LengthsInfo, ShardInfo, SplitInfo
 _COLUMNS: Final = 5
 _LEVEL: Final = 3
 _HEADER_ROOM: Final = 1024
+_IN_MEMORY: Final = 1 << 20
+_MERGED_AT_ONCE: Final = 64
 _SIDE_BITS: Final = 16  # blocks keep lengths as uint16
 
 Counts = npt.NDArray[np.int64]
@@ -66,15 +72,17 @@ def count_lengths(
     return _unpack(*np.unique(keys, return_counts=True))
 
 
-def merge_lengths(parts: Sequence[ShardLengths]) -> ShardLengths:
-    """The lengths of several shards taken together."""
-    if not parts:
-        return _unpack(np.zeros(0, np.int64), np.zeros(0, np.int64))
-    keys = np.concatenate([_pack(part.parity, part.src_len, part.tgt_len) for part in parts])
-    unique, places = np.unique(keys, return_inverse=True)
-    counts = np.zeros(len(unique), np.int64)
-    np.add.at(counts, places, np.concatenate([part.count for part in parts]))
-    return _unpack(unique, counts)
+def merge_lengths(parts: Iterable[ShardLengths]) -> ShardLengths:
+    """The lengths of several shards taken together, looked at a few at a time."""
+    keys, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    waiting = iter(parts)
+    while few := list(itertools.islice(waiting, _MERGED_AT_ONCE)):
+        more = [_pack(part.parity, part.src_len, part.tgt_len) for part in few]
+        keys, places = np.unique(np.concatenate([keys, *more]), return_inverse=True)
+        sums = np.zeros(len(keys), np.int64)
+        np.add.at(sums, places, np.concatenate([counts, *(part.count for part in few)]))
+        counts = sums
+    return _unpack(keys, counts)
 
 
 def same_lengths(one: ShardLengths, other: ShardLengths) -> bool:
@@ -82,28 +90,55 @@ def same_lengths(one: ShardLengths, other: ShardLengths) -> bool:
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in one.__slots__)
 
 
-def dump_lengths(parts: Sequence[ShardLengths]) -> bytes:
+def dump_lengths(parts: Iterable[ShardLengths]) -> bytes:
     """The blob of a split's shards; equal lengths give equal bytes.
+
+    The parts are looked at one by one, and what is made of them waits on the disk where it is
+    much, so that memory does not grow with a data set.
 
     Raises:
         ValueError: when a shard has 2³² samples of one kind, which none has.
     """
-    table = np.zeros((sum(len(part.count) for part in parts), _COLUMNS), "<u4", order="F")
-    end = 0
-    for number, part in enumerate(parts):
-        start, end = end, end + len(part.count)
-        if int(part.count.max(initial=0)) >= 2**32:
-            raise ValueError(f"shard {number} has more samples of one length than a table holds")
-        columns = (np.full(end - start, number), part.parity, part.src_len, part.tgt_len)
-        for column, values in enumerate((*columns, part.count)):
-            table[start:end, column] = values
-    buffer = io.BytesIO()
-    # column by column: neighbours are alike, and zstd makes half as many bytes of them
-    np.lib.format.write_array(buffer, table, version=(1, 0), allow_pickle=False)
+    num_rows = 0
+    with ExitStack() as stack:
+        columns = [
+            stack.enter_context(tempfile.SpooledTemporaryFile(_IN_MEMORY)) for _ in range(_COLUMNS)
+        ]
+        for number, part in enumerate(parts):
+            if int(part.count.max(initial=0)) >= 2**32:
+                raise ValueError(f"shard {number} has more samples of one length than fit a table")
+            shard = np.full(len(part.count), number)
+            fields = (shard, part.parity, part.src_len, part.tgt_len, part.count)
+            for column, values in zip(columns, fields, strict=True):
+                column.write(values.astype("<u4").tobytes())
+            num_rows += len(part.count)
+        return _compress(columns, num_rows)
+
+
+def _compress(columns: Sequence[IO[bytes]], num_rows: int) -> bytes:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<u4", "fortran_order": True, "shape": (num_rows, _COLUMNS)}
+    )
     compressor = zstandard.ZstdCompressor(
         level=_LEVEL, write_checksum=True, write_content_size=True
-    )
-    return compressor.compress(buffer.getvalue())
+    ).compressobj(size=len(header.getvalue()) + 4 * _COLUMNS * num_rows)
+    found = [compressor.compress(header.getvalue())]
+    # column by column: neighbours are alike, and zstd makes half as many bytes of them
+    for column in columns:
+        column.seek(0)
+        found += map(compressor.compress, iter(functools.partial(column.read, _IN_MEMORY), b""))
+    return b"".join([*found, compressor.flush()])
+
+
+def load_parts(data: bytes) -> list[ShardLengths]:
+    """What `dump_lengths` wrote, where nothing else is known of it.
+
+    Raises:
+        ValueError: when it is something else.
+    """
+    table = _read_table(data, 2**40)
+    return _split(table, int(table[-1, 0]) + 1 if len(table) else 0)
 
 
 def load_lengths(data: bytes, info: SplitInfo) -> list[ShardLengths]:
@@ -133,7 +168,7 @@ def load_lengths(data: bytes, info: SplitInfo) -> list[ShardLengths]:
 
 
 def make_split_info(
-    shards: Sequence[ShardInfo], lengths: Sequence[ShardLengths], blob: LengthsInfo
+    shards: Sequence[ShardInfo], lengths: Iterable[ShardLengths], blob: LengthsInfo
 ) -> SplitInfo:
     """What a manifest says of a split, given its shards and, for each, its lengths."""
     together = merge_lengths(lengths)

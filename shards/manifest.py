@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from shards.errors import ManifestError
 from shards.sample import combine_digests
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 SHARD_SUFFIX: Final = ".tar.zst"
 MODEL_SUFFIX: Final = ".model"
 LENGTHS_SUFFIX: Final = ".lengths.npy.zst"
@@ -18,6 +18,9 @@ LENGTHS_SUFFIX: Final = ".lengths.npy.zst"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
 Split = Literal["train", "val"]
+Side = Literal["src", "tgt"]
+# it stands in names of files: no dot, no slash
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 
 
 class _Frozen(BaseModel):
@@ -121,9 +124,10 @@ class InputInfo(_Frozen):
 class Manifest(_Frozen):
     """A data set version, whole and immutable."""
 
-    format_version: Literal[2] = FORMAT_VERSION
+    format_version: Literal[3] = FORMAT_VERSION
     generator: dict[str, str]
-    languages: dict[Literal["src", "tgt"], str]
+    languages: dict[Side, Language]
+    """Without "tgt" no sample has a target: the text stands alone."""
     tokenizer: TokenizerInfo
     tags: TagInfo
     splits: dict[Split, SplitInfo]
@@ -131,6 +135,25 @@ class Manifest(_Frozen):
     inputs: tuple[InputInfo, ...]
     build: dict[str, Any]
     stats: dict[str, Any]
+
+    @property
+    def has_target(self) -> bool:
+        """Whether samples are pairs; if not, none of them has a target."""
+        return "tgt" in self.languages
+
+    @model_validator(mode="after")
+    def _languages_agree(self) -> Self:
+        if "src" not in self.languages or len(set(self.languages.values())) < len(self.languages):
+            raise ValueError(f"languages {self.languages} are no src, or no src and another tgt")
+        unnamed = set(self.languages.values()) - set(self.tokenizer.target_ids)
+        if self.has_target and unnamed:
+            raise ValueError(f"target_ids name no symbol for {', '.join(sorted(unnamed))}")
+        for name, split in self.splits.items():
+            if self.has_target and any(split.tgt_lengths[:1]):
+                raise ValueError(f"{split.tgt_lengths[0]} pairs of {name} have an empty target")
+            if not self.has_target and split.tgt_tokens:
+                raise ValueError(f"{name} has {split.tgt_tokens} tgt_tokens and no target language")
+        return self
 
     def blobs(self) -> tuple[BlobInfo, ...]:
         """Every blob of the version, the tokenizer first, each once."""

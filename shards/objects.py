@@ -86,6 +86,10 @@ class ObjectStore:
         """The whole of a blob, verified against the manifest."""
         return self._fetch(info.path, info)
 
+    def fetch(self, path: str, fetch: Fetch) -> None:
+        """The whole of an object into the buffer of its fetch, with the same patience."""
+        self._patiently(path, lambda: self._receive(path, fetch), fetch)
+
     def size(self, path: str) -> int | None:
         """The size of an object in bytes; None when there is none."""
         import obstore
@@ -151,8 +155,9 @@ class ObjectStore:
             silent_at = policy.silent_at(began, len(received) - had)
             if self._clock() > min(silent_at, policy.deadline(fetch)):
                 raise TransientError(f"timed out after {len(received)} bytes: too little came")
-        if info is not None and len(received) < info.bytes and result.meta["size"] >= info.bytes:
-            raise TransientError(f"ended after {len(received)} of {info.bytes} bytes")
+        wanted = result.meta["size"] if info is None else info.bytes
+        if len(received) < wanted <= result.meta["size"]:
+            raise TransientError(f"ended after {len(received)} of {wanted} bytes")
 
     def _patiently(self, path: str, attempt: Callable[[], T], fetch: Fetch | None = None) -> T:
         """Try until it works, cannot work, or the policy's patience is at its end."""

@@ -24,7 +24,10 @@ Ids = npt.NDArray[np.unsignedinteger]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One encoded pair: `src` ids (tags first), `tgt` ids, its stable id and its source's index."""
+    """One encoded pair: `src` ids (tags first), `tgt` ids, its stable id and its source's index.
+
+    A text without a translation has an empty `tgt`; a data set holds either pairs or such texts.
+    """
 
     pair_id: int
     src: Ids
@@ -38,7 +41,10 @@ def normalize_text(text: str) -> str:
 
 
 def pair_key(src: str, tgt: str) -> bytes:
-    """16 bytes that identify a pair of normalized texts; equal pairs, and only they, share it."""
+    """16 bytes that identify a pair of normalized texts; equal pairs, and only they, share it.
+
+    A text that stands alone is a pair whose `tgt` is empty.
+    """
     joined = f"{src}\x1f{tgt}".encode()
     return hashlib.blake2b(joined, digest_size=16).digest()
 
@@ -57,6 +63,11 @@ def safe_name(name: str) -> str:
 def tag_symbol(kind: str, name: str | None = None) -> str:
     """The vocabulary entry of a tag: `<author_X>`, or the fallback `<author>` without a name."""
     return f"<{kind}_{name}>" if name else f"<{kind}>"
+
+
+def target_symbol(language: str) -> str:
+    """The vocabulary entry that asks for a translation into a language: `<to_en>`."""
+    return f"<to_{language}>"
 
 
 def split_tags(text: str) -> tuple[dict[str, str], str]:

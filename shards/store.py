@@ -10,7 +10,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -31,6 +31,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VERSION = re.compile(r"[0-9a-f]{64}")
 RESERVED_NAMES: Final = frozenset({"blobs"})
 LOCK_FILE: Final = ".lock"
+STATISTICS: Final = "dataset_stats.json"
+REPORT: Final = "report.html"
+FOR_PEOPLE: Final = (STATISTICS, REPORT)
+"""Files beside a manifest that no program reads; a version is whole without them."""
 
 
 class Store(Protocol):
@@ -182,17 +186,20 @@ class LocalStore:
         write_atomically(path, data)
         return info
 
-    def commit(self, name: str, manifest: Manifest) -> str:
+    def commit(
+        self, name: str, manifest: Manifest, files: Mapping[str, bytes] | None = None
+    ) -> str:
         """Publish a version: its statistics, then its manifest, then the `latest` pointer.
 
-        Every blob it names must be stored already; its size is checked here, with collections
-        locked out. A version that was collected comes back to life.
+        `files` lie beside the statistics, for people: `report.html`. Every blob that the manifest
+        names must be stored already; its size is checked here, with collections locked out. A
+        version that was collected comes back to life.
         """
         check_name(name)
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.lock():
             self._check_blobs(manifest)
-            return self._publish(name, manifest)
+            return self._publish(name, manifest, files or {})
 
     def _check_blobs(self, manifest: Manifest) -> None:
         for blob in manifest.blobs():
@@ -209,12 +216,11 @@ class LocalStore:
                     "the version is not published; check the disk and build again"
                 )
 
-    def _publish(self, name: str, manifest: Manifest) -> str:
+    def _publish(self, name: str, manifest: Manifest, files: Mapping[str, bytes]) -> str:
         data, version = dump_manifest(manifest)
-        write_atomically(
-            self.folder / version_path(name, version, "dataset_stats.json"),
-            dump_statistics(manifest),
-        )
+        assert set(files) <= set(FOR_PEOPLE), "a collection removes these and no others"
+        for file, content in {STATISTICS: dump_statistics(manifest), **files}.items():
+            write_atomically(self.folder / version_path(name, version, file), content)
         write_atomically(self.folder / version_path(name, version), data)
         # beside a manifest it means nothing, so a crash in between does no harm
         (self.folder / version_path(name, version, TOMBSTONE)).unlink(missing_ok=True)

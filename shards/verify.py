@@ -11,7 +11,7 @@ from shards.cli.console import Report, silent
 from shards.dataset import Dataset
 from shards.errors import ShardError
 from shards.lengths import ShardLengths, lengths_of, load_lengths, same_lengths
-from shards.manifest import Manifest, ShardInfo, Split, SplitInfo
+from shards.manifest import Manifest, ShardInfo, Side, Split, SplitInfo
 
 
 @dataclass(slots=True)
@@ -36,16 +36,22 @@ def verify_dataset(dataset: Dataset, report: Report = silent) -> Findings:
     ids: dict[Split, list[npt.NDArray[np.uint64]]] = {
         split: [] for split in dataset.manifest.splits
     }
-    texts: dict[Split, set[int]] = {split: set() for split in dataset.manifest.splits}
+    texts: dict[Side, dict[Split, list[npt.NDArray[np.uint64]]]] = {
+        side: {split: [] for split in dataset.manifest.splits}
+        for side in dataset.manifest.languages
+    }
     lengths: dict[Split, list[ShardLengths]] = {split: [] for split in dataset.manifest.splits}
+    sources = np.zeros(len(dataset.manifest.sources), np.int64)
     for number, (split, shard) in enumerate(shards):
         blocks = _blocks(dataset, shard, findings)
         if blocks:
             lengths[split].append(lengths_of(blocks))
         for block in blocks:
             findings.problems += _block_problems(block, shard, dataset.manifest)
-            ids[split].append(block.id)
-            texts[split].update(_source_hashes(block, dataset.manifest.tags.prefix_tokens))
+            ids[split].append(block.id.copy())  # a view would keep the whole shard
+            for side, keys in texts.items():
+                keys[split].append(_text_keys(block, side, dataset.manifest.tags.prefix_tokens))
+            sources += np.bincount(block.source, minlength=len(sources))[: len(sources)]
             findings.blocks += 1
             findings.samples += block.num_samples
             findings.tokens += len(block.src) + len(block.tgt)
@@ -54,10 +60,13 @@ def verify_dataset(dataset: Dataset, report: Report = silent) -> Findings:
         findings.problems += _id_problems(ids)
         for split, info in _splits(dataset):
             findings.problems += _length_problems(lengths[split], told[split], info)
-        if shared := len(texts.get("train", set()) & texts.get("val", set())):
-            findings.problems.append(
-                f"{shared} source sentences stand in both train and val; build the data set again"
-            )
+        for side, keys in texts.items():
+            findings.problems += _split_problems(side, keys)
+        findings.problems += [
+            f"source {info.name!r} has {found} samples, the manifest says {info.samples}"
+            for info, found in zip(dataset.manifest.sources, sources.tolist(), strict=True)
+            if found != info.samples
+        ]
     return findings
 
 
@@ -112,9 +121,29 @@ def _block_problems(block: Block, shard: ShardInfo, manifest: Manifest) -> Itera
         yield f"shard {shard.path}: a tag stands inside a text"
 
 
-def _source_hashes(block: Block, prefix: int) -> Iterator[int]:
-    for sample in block.samples():
-        yield hash(sample.src[prefix:].tobytes())
+def _text_keys(block: Block, side: Side, prefix: int) -> npt.NDArray[np.uint64]:
+    """64 bits of each sample's text on one side [N]: a sum over ids, mixed with their places.
+
+    `prefix` tags, which stand before sources alone, are left out.
+    """
+    ids, lengths = (block.src, block.src_len) if side == "src" else (block.tgt, block.tgt_len)
+    prefix = prefix if side == "src" else 0
+    starts = np.cumsum(lengths, dtype=np.int64) - lengths
+    places = np.arange(len(ids)) - np.repeat(starts, lengths)
+    words = ids.astype(np.uint64) << np.uint64(32) | places.astype(np.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        words = (words ^ words >> np.uint64(shift)) * np.uint64(factor)
+    words ^= words >> np.uint64(31)
+    words[places < prefix] = 0
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(words)])
+    return np.asarray(sums[starts + lengths] - sums[starts], np.uint64)
+
+
+def _split_problems(side: Side, texts: dict[Split, list[npt.NDArray[np.uint64]]]) -> Iterator[str]:
+    sides = [np.concatenate([np.zeros(0, np.uint64), *keys]) for keys in texts.values()]
+    if len(sides) == 2 and (shared := len(np.intersect1d(sides[0], sides[1]))):
+        name = "source" if side == "src" else "target"
+        yield f"{shared} {name} sentences stand in both train and val; build the data set again"
 
 
 def _id_problems(ids: dict[Split, list[npt.NDArray[np.uint64]]]) -> Iterator[str]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dataservice.prepare.build import BuildResult, build
-from dataservice.settings import BuildSettings, SourceSettings
+from dataservice.settings import BuildSettings
+from dataservice.source_settings import SourceSettings
 
 _WORDS = (
     *(("сервер", "server"), ("модель", "model"), ("файл", "file"), ("поток", "stream")),
@@ -49,6 +50,7 @@ def build_pairs(
         "processes": 1,
         "vocab_size": 500,
         "partition_bytes": 1 << 16,
+        "near_duplicates": "off",  # these pairs differ by a number alone
         **settings,
     }
     return build(BuildSettings.model_validate(values))

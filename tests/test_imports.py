@@ -14,9 +14,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("dataservice", "shards", "trainer")
 LAYERS = {
     "dataservice": (
-        ("settings", "errors", "demo"),
+        ("source_settings", "engine_settings", "filter_settings"),
+        ("errors", "demo"),
+        ("settings",),
         ("prepare",),
-        ("export", "push", "verify", "collect"),
+        ("export", "push", "verify", "summary", "collect"),
         ("jobs",),
         ("web",),
         ("cli",),
@@ -127,7 +129,10 @@ def test_rooms_import_only_rooms_that_stand_before_them(package: str) -> None:
     [
         ("shards.reader", ("torch", "fastapi", "sentencepiece")),
         ("shards.dataset", ("torch", "fastapi", "sentencepiece", "obstore")),
-        ("dataservice.prepare.build", ("torch", "fastapi", "uvicorn")),
+        (
+            "dataservice.prepare.build",
+            ("torch", "fastapi", "uvicorn", "pyarrow", "huggingface_hub", "obstore"),
+        ),
         ("dataservice.cli", ("torch", "fastapi", "uvicorn")),
     ],
 )

@@ -1,1 +1,1 @@
-"""Training program: reads the streamed RU/EN corpus exactly once and resumes exactly."""
+"""Training program: reads a streamed corpus exactly once and resumes exactly."""

@@ -5,7 +5,6 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from trainer.stream.batching import Direction
 from trainer.stream.order import BatchBudget
 from trainer.stream.selection import PairFilter, read_skip_ids
 
@@ -36,7 +35,12 @@ class TrainSettings(BaseModel):
     skip_ids: Path | None = Field(
         None, title="Data", description="File of pair ids that are left out, one in a line"
     )
-    direction: Direction = Field("ru-en", title="Data", description="Which way to translate")
+    direction: str = Field(
+        "src-tgt",
+        pattern=r"^(both|[A-Za-z0-9]+(-[A-Za-z0-9]+)+)$",
+        title="Data",
+        description="Which way to translate: src-tgt, tgt-src or both; or by languages, as ru-en",
+    )
     batch_size: int = Field(
         64, ge=1, title="Data", description="Sequences in a global batch, all ranks together"
     )

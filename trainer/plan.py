@@ -12,7 +12,7 @@ import numpy as np
 from shards.block import id_dtype
 from shards.lengths import ShardLengths, count_lengths, load_lengths, merge_lengths
 from shards.manifest import Manifest, ShardInfo
-from trainer.stream.batching import framed_lengths, is_reversed
+from trainer.stream.batching import direction_of, framed_lengths, is_reversed
 from trainer.stream.dataset import BatchStream, StreamConfig
 from trainer.stream.order import batch_shapes, shard_order, window_bounds
 from trainer.stream.selection import Selector
@@ -179,8 +179,9 @@ def _count(
     window: Sequence[PlannedShard], manifest: Manifest, config: StreamConfig, epoch: int
 ) -> _Counts:
     lengths = merge_lengths([shard.lengths for shard in window])
+    direction = direction_of(config.direction, manifest.languages, "the data set")
     # of a pair id only the lowest bit decides the direction
-    reverse = is_reversed(lengths.parity.astype(np.uint64), config.direction, epoch)
+    reverse = is_reversed(lengths.parity.astype(np.uint64), direction, epoch)
     inputs, targets = framed_lengths(
         lengths.src_len, lengths.tgt_len, reverse, manifest.tags.prefix_tokens
     )

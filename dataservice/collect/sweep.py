@@ -19,7 +19,7 @@ from dataservice.collect.leases import Clock, LeaseFolder, lease_folder
 from dataservice.collect.marks import Marked, Rules, dataset_names, mark, moment
 from dataservice.prepare.work import earliest_build
 from shards.retired import TOMBSTONE, Tombstone
-from shards.store import LocalStore, sync_folder, version_path, write_atomically
+from shards.store import FOR_PEOPLE, LocalStore, sync_folder, version_path, write_atomically
 
 _BLOB: Final = re.compile(r"[0-9a-f]{64}(\.[a-z0-9]{1,16}){0,3}")
 
@@ -202,10 +202,9 @@ class _Collection:
             return
         for name in dataset_names(self.store):
             for stone in (self.store.folder / name / "versions").glob(f"*/{TOMBSTONE}"):
-                left = "dataset_stats.json"
-                if stone.with_name("manifest.json").is_file():
-                    left = TOMBSTONE
-                stone.with_name(left).unlink(missing_ok=True)
+                is_there = stone.with_name("manifest.json").is_file()
+                for left in (TOMBSTONE,) if is_there else FOR_PEOPLE:
+                    stone.with_name(left).unlink(missing_ok=True)
 
     def _folders(self) -> Iterator[Path]:
         """Every folder in which files are written beside their place."""

@@ -3,297 +3,316 @@
 sources → clean, filter → partition → dedup, split → tokenizer → tag, encode → shards → manifest
 """
 
-import importlib.metadata
+import functools
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-import numpy as np
-
-from dataservice.errors import BuildError
-from dataservice.prepare.encode import EncodeResult, EncodeUnit, SplitCounts, encode_partition
-from dataservice.prepare.engine import Engine
-from dataservice.prepare.partition import (
-    SPLITS,
-    CleanResult,
-    CleanUnit,
-    SplitResult,
-    SplitUnit,
-    clean_chunk,
-    read_rows,
-    save_keys,
-    split_partition,
+from dataservice.errors import BuildError, SourceError
+from dataservice.prepare.chunks import CleanUnit, clean_chunk
+from dataservice.prepare.conflicts import target_conflicts
+from dataservice.prepare.contamination import write_test_keys
+from dataservice.prepare.counts import SplitCounts, StageCounts, merge_splits, merge_stages
+from dataservice.prepare.encode import EncodeUnit, encode_partition
+from dataservice.prepare.engine import Engine, open_engine
+from dataservice.prepare.journal import Journal
+from dataservice.prepare.known import last_shards
+from dataservice.prepare.model import TrainTexts, Vocabulary, make_vocabulary
+from dataservice.prepare.near import NearUnit, find_near, join_near
+from dataservice.prepare.page import report_page
+from dataservice.prepare.partition import SPLITS, SplitUnit, split_partition
+from dataservice.prepare.publish import Finished, make_manifest
+from dataservice.prepare.reading import (
+    Ingested,
+    check_sources,
+    encode_key,
+    ingest_source,
+    is_local,
+    text_estimate,
+    text_key,
+    vocabulary_key,
 )
-from dataservice.prepare.report import merge_counts, statistics
-from dataservice.prepare.sources import Chunk, read_chunks, write_demo_source
-from dataservice.prepare.tags import choose_tag_symbols
-from dataservice.prepare.tokenizer import TARGET_SYMBOLS, load_tokenizer, train_tokenizer
-from dataservice.prepare.work import work_folder
+from dataservice.prepare.rows import NUM_BUCKETS, BucketFile, dump_array, join_starts
+from dataservice.prepare.sources import count_pairs
+from dataservice.prepare.spill import SpillFile, spill
+from dataservice.prepare.tags import TagCounts
+from dataservice.prepare.work import check_space, work_folder
 from dataservice.settings import BuildSettings
 from shards.cli.console import Report, silent
-from shards.lengths import dump_lengths, make_split_info
-from shards.manifest import (
-    LENGTHS_SUFFIX,
-    MODEL_SUFFIX,
-    InputInfo,
-    LengthsInfo,
-    Manifest,
-    SourceInfo,
-    SplitInfo,
-    TagInfo,
-    TokenizerInfo,
-)
-from shards.sample import TAG_KINDS
-from shards.store import LocalStore, disk_error
+from shards.manifest import Manifest, Split
+from shards.store import REPORT, LocalStore, disk_error
 
-_MAX_SOURCES = 2**16
-_GENERATORS = ("prometheusgpt-mini", "sentencepiece", "zstandard", "webdataset", "ftfy")
+_MAX_SOURCES: Final = 2**16
+_STARTS: Final = "starts"
+_CONFLICTS: Final = "conflicts.npy"
+_SPILL_RATIO: Final = 3  # disk that the stages take at most, over the bytes of text
 
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """A published version."""
+    """A published version, and how many of its pairs were encoded for it, not found encoded."""
 
     name: str
     version: str
     manifest: Manifest
-
-
-@dataclass(frozen=True, slots=True)
-class _Ingested:
-    chunks: tuple[Chunk, ...]
-    inputs: tuple[InputInfo, ...]
-
-    def num_partitions(self, settings: BuildSettings) -> int:
-        """Decided by the text alone, so that any number of processes gives the same shards."""
-        num_bytes = sum(chunk.num_bytes for chunk in self.chunks)
-        return max(1, -(-num_bytes // settings.partition_bytes))
+    num_encoded: int
 
 
 def build(settings: BuildSettings, report: Report = silent) -> BuildResult:
     """Build and publish one version; the same input and settings give the same version id.
 
+    A build that was killed goes on where it was when it is asked for again, and one of the same
+    text as the last begins with the text cleaned.
+
     Raises:
         SourceError, BuildError, StoreFullError: and then nothing is published.
     """
+    # workers of a cluster stand in other folders
+    settings = settings.model_copy(update={"data_dir": settings.data_dir.absolute()})
     work = settings.data_dir / "work"
+    key = text_key(settings)
     try:
-        work.mkdir(parents=True, exist_ok=True)
-        with work_folder(work) as folder, Engine(settings.processes) as engine:
-            return _Build(settings, folder, engine, report).run()
+        for folder in (work, settings.store_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+        with (
+            work_folder(
+                work,
+                key,
+                keep_s=settings.keep_unfinished_s,
+                keep_bytes=settings.keep_text_bytes if is_local(settings) else 0,
+                report=report,
+            ) as folder,
+            open_engine(settings, (work, settings.store_dir)) as engine,
+            Journal(folder, LocalStore(settings.store_dir)) as journal,
+        ):
+            return _Build(settings, folder, key, engine, journal, report).run()
     except OSError as error:
         raise disk_error(error, work / "build") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A file that the build itself made between two stages."""
+
+    spilled: SpillFile
+
+    def files(self) -> tuple[SpillFile, ...]:
+        return (self.spilled,)
+
+
+@dataclass(slots=True)
+class _Partitions:
+    """What the split left, summed over the partitions."""
+
+    tags: TagCounts
+    train_bytes: list[int]
+    num_val: int = 0
+
+    def __len__(self) -> int:
+        return len(self.train_bytes)
 
 
 class _Build:
     """The stages of one build; each leaves files in `folder` for the next."""
 
     def __init__(
-        self, settings: BuildSettings, folder: Path, engine: Engine, report: Report
+        self,
+        settings: BuildSettings,
+        folder: Path,
+        text: str,
+        engine: Engine,
+        journal: Journal,
+        report: Report,
     ) -> None:
         self.settings = settings
         self.folder = folder
+        self.text = text
         self.engine = engine
+        self.journal = journal
         self.report = report
         self.store = LocalStore(settings.store_dir)
+        self.funnel = StageCounts()
+        self.num_read: list[int] = []  # pairs of each chunk
+        self.num_encoded = 0
+        self.key = encode_key(settings)
 
     def run(self) -> BuildResult:
+        if known := self.journal.num_known:
+            self.report(f"go on: {known} units are done", known, known)
         ingested = self.ingest()
-        cleaned = self.clean(ingested)
-        partitions = self.split(cleaned)
-        model, symbols = self.train_tokenizer(partitions)
-        sources = tuple(sorted({name for part in cleaned for name in part.read}))
-        if len(sources) > _MAX_SOURCES:
-            raise BuildError(
-                f"the pairs name {len(sources)} sources, a data set holds {_MAX_SOURCES}; nothing "
-                "was published; give `source` for a collection, not for every pair"
-            )
-        encoded = self.encode(partitions, model, symbols, sources)
-        manifest = self.manifest(ingested, cleaned, partitions, encoded, model, symbols)
-        version = self.store.commit(self.settings.name, manifest)
-        return BuildResult(self.settings.name, version, manifest)
+        self.clean(ingested)
+        partitions = self.split(ingested)
+        vocabulary = self.vocabulary(partitions)
+        splits = self.encode(partitions, vocabulary)
+        finished = Finished(
+            inputs=count_pairs(ingested.inputs, ingested.chunks, self.num_read),
+            folder=self.folder,
+            num_partitions=len(partitions),
+            funnel=self.funnel,
+            splits=splits,
+            vocabulary=vocabulary,
+        )
+        manifest = make_manifest(finished, self.settings, self.store)
+        page = report_page(self.settings.name, manifest).encode()
+        version = self.store.commit(self.settings.name, manifest, {REPORT: page})
+        self.journal.forget(f"encode {self.key}")
+        return BuildResult(self.settings.name, version, manifest, self.num_encoded)
 
-    def ingest(self) -> _Ingested:
+    def ingest(self) -> Ingested:
         """Copy the sources into chunks that processes can take one by one."""
-        sources = self.settings.sources
-        if not sources:
-            path = self.folder / "demo.jsonl"
-            try:
-                demo = write_demo_source(path, self.settings.demo_pairs, self.settings.demo_seed)
-            except ValueError as error:
-                raise BuildError(f"the demo corpus cannot be made: {error}") from error
-            sources = [demo]
-        chunks: list[Chunk] = []
-        inputs: list[InputInfo] = []
-        for number, source in enumerate(sources):
-            for chunk in read_chunks(source, self.folder / f"chunks-{number}", inputs):
-                chunks.append(chunk)
-                self.report("read", len(chunks), None)
-        return _Ingested(tuple(chunks), tuple(inputs))
-
-    def clean(self, ingested: _Ingested) -> list[CleanResult]:
-        number = ingested.num_partitions(self.settings)
-        units = [
-            CleanUnit(chunk, self.folder / f"{index:06d}.rows", number, self.settings)
-            for index, chunk in enumerate(ingested.chunks)
-        ]
-        results = []
-        for result in self.engine.map(clean_chunk, units):
-            results.append(result)
-            self.report("clean and filter", len(results), len(units))
-        if not sum(result.offsets[-1] for result in results):
-            self._raise_empty(results)
-        return results
-
-    def _raise_empty(self, results: list[CleanResult]) -> None:
-        read = sum(result.read.total() for result in results)
-        reasons = Counter[str]()
-        for result in results:
-            for (_, reason), dropped in result.dropped.items():
-                reasons[reason] += dropped
-        told = ", ".join(f"{reason} {number}" for reason, number in reasons.most_common())
-        raise BuildError(
-            f"no pair is left to build from: {read} read, dropped: {told or 'none'}; nothing was "
-            "published; check the sources, the sides (Russian first) and the filter settings"
+        check_sources(self.settings)
+        check_space(
+            self.folder, _SPILL_RATIO * text_estimate(self.settings), "the build", self.report
         )
+        total = Ingested((), (), ())
+        for number in range(max(1, len(self.settings.sources))):
+            read = functools.partial(
+                ingest_source, self.settings, number, total, self.folder, self.report
+            )
+            total = total.joined(self.journal.once("read", str(number), read))
+        if text_key(self.settings) != self.text:
+            raise SourceError(
+                "a source was changed while it was read; nothing was published, since nobody knows "
+                "what was read of it; run the same command again when it is whole"
+            )
+        check_space(self.folder, _SPILL_RATIO * total.num_bytes, "the build", self.report)
+        return total
 
-    def split(self, cleaned: list[CleanResult]) -> list[SplitResult]:
-        number = len(cleaned[0].offsets) - 1
+    def clean(self, ingested: Ingested) -> None:
+        """Clean and filter every chunk, into rows by bucket."""
+        (self.folder / "clean").mkdir(exist_ok=True)
+        tests = None
+        if self.settings.test_sources:
+            write = functools.partial(write_test_keys, self.settings, self.folder)
+            made = self.journal.once("tests", "", lambda: _Made(write()))
+            tests = made.spilled.under(self.folder)
         units = [
-            SplitUnit(index, tuple(cleaned), self.folder, self.settings) for index in range(number)
-        ]
-        results = []
-        for result in self.engine.map(split_partition, units):
-            results.append(result)
-            self.report("deduplicate and split", len(results), len(units))
-        return results
-
-    def train_tokenizer(
-        self, partitions: list[SplitResult]
-    ) -> tuple[TokenizerInfo, dict[str, int]]:
-        """Train on a bounded sample of train; the stored model and its tag symbols' ids."""
-        self.report("train the tokenizer", 0, 1)
-        tags = {
-            kind: sum((part.tags[kind] for part in partitions), Counter[str]())
-            for kind in TAG_KINDS
-        }
-        symbols = choose_tag_symbols(tags, self.settings)
-        model = train_tokenizer(self._tokenizer_sample(partitions), symbols, self.settings)
-        blob = self.store.put_blob(model, MODEL_SUFFIX)
-        tokenizer = load_tokenizer(model)
-        info = TokenizerInfo(
-            sha256=blob.sha256,
-            bytes=blob.bytes,
-            vocab_size=tokenizer.vocab_size(),
-            pad_id=tokenizer.pad_id(),
-            unk_id=tokenizer.unk_id(),
-            bos_id=tokenizer.bos_id(),
-            eos_id=tokenizer.eos_id(),
-            target_ids={
-                language: tokenizer.piece_to_id(symbol)
-                for language, symbol in TARGET_SYMBOLS.items()
-            },
-        )
-        self.report("train the tokenizer", 1, 1)
-        return info, {symbol: tokenizer.piece_to_id(symbol) for symbol in symbols}
-
-    def _tokenizer_sample(self, partitions: list[SplitResult]) -> Iterator[str]:
-        """Both sides of the train pairs whose key, a hash, lies below the share that fits."""
-        total = sum(part.train_bytes for part in partitions)
-        share = min(1.0, self.settings.tokenizer_sample_bytes / max(total, 1))
-        for part in partitions:
-            for row in read_rows(part.rows_files["train"]):
-                if int(row.key[:12], 16) < share * 16**12:
-                    yield row.ru
-                    yield row.en
-
-    def encode(
-        self,
-        partitions: list[SplitResult],
-        model: TokenizerInfo,
-        symbols: dict[str, int],
-        sources: tuple[str, ...],
-    ) -> list[EncodeResult]:
-        conflicts_file = self.folder / "conflicts.npy"
-        save_keys(conflicts_file, _target_conflicts(partitions))
-        units = [
-            EncodeUnit(
-                partition=index,
-                rows=part,
-                conflicts_file=conflicts_file,
-                model_file=self.settings.store_dir / model.path,
-                symbols=symbols,
-                sources={name: number for number, name in enumerate(sources)},
+            CleanUnit(
+                number=number,
+                chunk=chunk,
+                rows=BucketFile.of_chunk(self.folder, number),
+                label=f"{chunk.names[0]}, from record {chunk.first}",
+                test_file=tests,
                 settings=self.settings,
             )
-            for index, part in enumerate(partitions)
+            for number, chunk in enumerate(ingested.chunks)
         ]
-        results = []
-        for result in self.engine.map(encode_partition, units):
-            results.append(result)
-            self.report("encode and write", len(results), len(units))
-        return results
+        num_rows = 0
+        results = self.journal.map(self.engine, "clean", clean_chunk, units)
+        for number, result in enumerate(results, 1):
+            self.funnel = merge_stages([self.funnel, result.funnel])
+            if len(self.funnel.read) > _MAX_SOURCES:
+                self._raise_sources()
+            num_rows += result.num_rows
+            self.num_read.append(result.funnel.read.total())
+            self.report("clean and filter", number, len(units))
+        if not num_rows:
+            self._raise_empty()
+        files = [unit.rows for unit in units]
+        self.journal.once("starts", "", lambda: _Made(join_starts(files, self.folder, _STARTS)))
+        self.journal.drop("read")
 
-    def manifest(
-        self,
-        ingested: _Ingested,
-        cleaned: list[CleanResult],
-        partitions: list[SplitResult],
-        encoded: list[EncodeResult],
-        model: TokenizerInfo,
-        symbols: dict[str, int],
-    ) -> Manifest:
-        splits = {split: merge_counts([part.splits[split] for part in encoded]) for split in SPLITS}
-        read = sum((part.read for part in cleaned), Counter[str]())
-        dropped: Counter[tuple[str, str]] = Counter()
-        for counter in (part.dropped for stage in (cleaned, partitions, encoded) for part in stage):
-            dropped.update(counter)
-        tokenizer = load_tokenizer(self.store.read_blob(model))
-        if not splits["train"].shards:
-            raise BuildError(
-                "no pair is left to train on after the split and the token limit; nothing was "
-                "published; give more text, or lower --val-fraction or raise --max-tokens"
+    def _raise_sources(self) -> None:
+        raise BuildError(
+            f"the pairs name more than {_MAX_SOURCES} sources, which is what a data set holds; "
+            "nothing was published; give `source` for a collection, not for every pair"
+        )
+
+    def _raise_empty(self) -> None:
+        reasons = Counter[str]()
+        for (_, reason), dropped in self.funnel.dropped.items():
+            reasons[reason] += dropped
+        told = ", ".join(f"{reason} {number}" for reason, number in reasons.most_common())
+        raise BuildError(
+            f"no pair is left to build from: {self.funnel.read.total()} read, dropped: "
+            f"{told or 'none'}; nothing was published; check the sources, the sides "
+            f"({self.settings.src_lang} first) and the filter settings"
+        )
+
+    def split(self, ingested: Ingested) -> _Partitions:
+        """Deduplicate and split every partition."""
+        # decided by the text alone, so that any number of processes gives the same shards
+        number = -(-ingested.num_bytes // self.settings.partition_bytes)
+        number = min(max(1, number), NUM_BUCKETS)
+        (self.folder / "split").mkdir(exist_ok=True)
+        near_file = self._near(len(ingested.chunks), number)
+        units = [
+            SplitUnit(
+                partition=partition,
+                num_partitions=number,
+                num_chunks=len(ingested.chunks),
+                folder=self.folder,
+                starts_file=_STARTS,
+                near_file=near_file,
+                settings=self.settings,
             )
-        return Manifest(
-            generator={name: importlib.metadata.version(name) for name in _GENERATORS},
-            languages={"src": "ru", "tgt": "en"},
-            tokenizer=model,
-            tags=TagInfo(
-                prefix_tokens=len(TAG_KINDS),
-                symbols=symbols,
-                defaults={
-                    "author": self.settings.default_author,
-                    "city": self.settings.default_city,
-                    "year": str(self.settings.default_year),
-                },
-            ),
-            splits={split: self._split_info(counts) for split, counts in splits.items()},
-            sources=tuple(
-                SourceInfo(
-                    name=name, samples=sum(counts.sources[name] for counts in splits.values())
-                )
-                for name in sorted(read)
-            ),
-            inputs=ingested.inputs,
-            build=self.settings.version_settings(),
-            stats=statistics(
-                read, sum(part.changed for part in cleaned), dropped, splits, tokenizer
-            ),
+            for partition in range(number)
+        ]
+        total = _Partitions(TagCounts(), [])
+        for result in self.journal.map(self.engine, "split", split_partition, units):
+            self.funnel = merge_stages([self.funnel, result.funnel])
+            total.tags.add(result.tags)
+            total.train_bytes.append(result.train_bytes)
+            total.num_val += result.num_val
+            self.report("deduplicate and split", len(total), number)
+        for stage in ("clean", "starts", "near", "near ids"):
+            self.journal.drop(stage)
+        return total
+
+    def _near(self, num_chunks: int, num_units: int) -> str | None:
+        """The ids of longer pairs that resemble earlier ones, by MinHash if that is set."""
+        if self.settings.near_duplicates != "minhash":
+            return None
+        (self.folder / "near").mkdir(exist_ok=True)
+        units = [NearUnit(unit, num_units, num_chunks, self.folder) for unit in range(num_units)]
+        results = []
+        for result in self.journal.map(self.engine, "near", find_near, units):
+            results.append(result)
+            self.report("compare bands", len(results), num_units)
+        made = self.journal.once("near ids", "", lambda: _Made(join_near(self.folder, results)))
+        return made.spilled.path
+
+    def vocabulary(self, partitions: _Partitions) -> Vocabulary:
+        """Train a tokenizer on a sample of train, or take the one that is given."""
+        self.report("train the tokenizer", 0, 1)
+        texts = TrainTexts(self.folder, partitions.train_bytes)
+        key = vocabulary_key(self.settings)
+        found = self.journal.once(
+            "vocabulary",
+            key,
+            lambda: make_vocabulary(texts, partitions.tags, self.settings),
         )
+        self.report("train the tokenizer", 1, 1)
+        return found
 
-    def _split_info(self, counts: SplitCounts) -> SplitInfo:
-        """What the manifest says of a split, once the table of its lengths is stored."""
-        blob = self.store.put_blob(dump_lengths(counts.lengths), LENGTHS_SUFFIX)
-        return make_split_info(
-            counts.shards, counts.lengths, LengthsInfo(sha256=blob.sha256, bytes=blob.bytes)
+    def encode(self, partitions: _Partitions, vocabulary: Vocabulary) -> dict[Split, SplitCounts]:
+        """Encode, tag and store every partition."""
+        self.journal.once("conflicts", "", lambda: self._conflicts(partitions))
+        known = last_shards(self.store, self.settings, vocabulary)
+        units = (
+            EncodeUnit(
+                partition=partition,
+                folder=self.folder,
+                conflicts_file=_CONFLICTS,
+                model=vocabulary.info,
+                symbols=vocabulary.symbols,
+                sources={name: number for number, name in enumerate(sorted(self.funnel.read))},
+                known=known.overlapping(partition, len(partitions)) if known else (),
+                settings=self.settings,
+            )
+            for partition in range(len(partitions))
         )
+        splits = {split: SplitCounts() for split in SPLITS}
+        results = self.journal.map(self.engine, f"encode {self.key}", encode_partition, units)
+        for number, result in enumerate(results, 1):
+            self.funnel = merge_stages([self.funnel, result.funnel])
+            self.num_encoded += result.num_encoded
+            for split, counts in result.splits.items():
+                splits[split] = merge_splits([splits[split], counts])
+            self.report("encode and write", number, len(partitions))
+        return splits
 
-
-def _target_conflicts(partitions: list[SplitResult]) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
-    """Target sentences that stand in both splits, sorted: they may not validate en-ru either."""
-    val = np.unique(np.concatenate([np.load(part.targets_files["val"]) for part in partitions]))
-    found = np.zeros(len(val), bool)
-    for part in partitions:
-        found |= np.isin(val, np.load(part.targets_files["train"]))
-    return val[found]
+    def _conflicts(self, partitions: _Partitions) -> _Made:
+        keys = target_conflicts(self.folder, len(partitions), partitions.num_val)
+        return _Made(spill(self.folder, _CONFLICTS, dump_array(keys)))

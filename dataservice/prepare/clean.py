@@ -3,8 +3,10 @@
 import html
 import re
 from html.entities import html5
+from typing import Final
 
 import ftfy
+from ftfy.badness import MOJIBAKE_CATEGORIES
 
 from shards.sample import normalize_text
 
@@ -22,16 +24,31 @@ _ELEMENT = re.compile(
 )
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _NUMBER_QUOTE = "№«"
+# Of the characters that ftfy calls signs of a wrong decoding, each match of its pattern holds one
+# that is no plain letter, dash or space; quotation marks count between certain capitals alone.
+_QUOTING = ("start_punctuation", "end_punctuation")
+_PLAIN = ("common", "lower_common", "upper_common")
+QUOTES: Final = "".join(MOJIBAKE_CATEGORIES[name] for name in _QUOTING)
+STRANGE: Final = "\u0402" + "".join(
+    chars for name, chars in MOJIBAKE_CATEGORIES.items() if name not in (*_QUOTING, *_PLAIN)
+)
+QUOTED_CAPITALS: Final = "ВГРСΒΓΞΟ"
+_MAYBE_BAD = re.compile(f"[{STRANGE}]|[{QUOTED_CAPITALS}][{QUOTES}][{QUOTED_CAPITALS}]")
 # what looks like one of our own tags would otherwise become one
 _OWN_TAG = re.compile(r"<(?:author|city|year)(?:_[^<>\s]*)?>")
 
 
 def repair_mojibake(text: str) -> str:
     """Undo a wrong decoding (UTF-8 read as Windows-1251, 1252, …) where it left its signs."""
-    if text.isascii():
+    if text.isascii() or not may_be_mojibake(text):
         return text
     # `дела№«А»` is written so; taken for three bytes of UTF-8 it would become one strange sign
     return _NUMBER_QUOTE.join(map(ftfy.fix_encoding, text.split(_NUMBER_QUOTE)))
+
+
+def may_be_mojibake(text: str) -> bool:
+    """Whether a text has what each sign of a wrong decoding has; tells it ten times as fast."""
+    return _MAYBE_BAD.search(text) is not None
 
 
 def strip_markup(text: str) -> str:

@@ -1,69 +1,37 @@
-"""Chunks → cleaned rows by partition → unique rows, split into train and val.
+"""Rows of one partition from all chunks → unique rows, in order, split into train and val.
 
 A partition holds every pair whose source sentence hashes into it, so that duplicates meet and a
 split is decided without looking at any other partition.
 """
 
 import hashlib
-import io
-import json
-import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from dataservice.prepare.clean import clean
-from dataservice.prepare.filters import drop_reason
-from dataservice.prepare.sources import Chunk, parse_chunk
-from dataservice.prepare.tags import Tags, resolve_tags
+from dataservice.prepare.counts import StageCounts
+from dataservice.prepare.keys import Keys, combine, in_sorted, mix
+from dataservice.prepare.rows import (
+    BucketFile,
+    Labels,
+    RowKeys,
+    buckets_of,
+    count_labels,
+    dump_array,
+    load_columns,
+    open_starts,
+)
+from dataservice.prepare.spill import SpillFile, spill
 from dataservice.settings import BuildSettings
 from shards.manifest import Split
-from shards.sample import TAG_KINDS, pair_id, pair_key
+from shards.sample import TAG_KINDS
 
 SPLITS: Final[tuple[Split, ...]] = ("train", "val")
-_RAW_CHARS: Final = 8  # an entity is up to so much longer than its character
-_NOT_WORD = re.compile(r"[\W_]+")
-
-
-class Row(NamedTuple):
-    """One kept pair, as it lies in the files between the stages: a JSON list a line."""
-
-    key: str
-    ru: str
-    en: str
-    author: str
-    city: str
-    year: str
-    source: str
-
-    @property
-    def tags(self) -> Tags:
-        return Tags(self.author, self.city, self.year)
-
-
-@dataclass(frozen=True, slots=True)
-class CleanUnit:
-    """Work of one process: clean and filter one chunk file into rows sorted by partition."""
-
-    chunk: Chunk
-    rows_file: Path
-    num_partitions: int
-    settings: BuildSettings
-
-
-@dataclass(frozen=True, slots=True)
-class CleanResult:
-    """Where the rows of each partition begin in the file, and what became of every pair."""
-
-    rows_file: Path
-    offsets: tuple[int, ...]
-    read: Counter[str]  # by source
-    dropped: Counter[tuple[str, str]]  # by source and reason
-    changed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,126 +39,179 @@ class SplitUnit:
     """Work of one process: deduplicate and split one partition."""
 
     partition: int
-    cleaned: tuple[CleanResult, ...]
+    num_partitions: int
+    num_chunks: int
     folder: Path
+    starts_file: str
+    near_file: str | None  # npy, uint64, sorted: ids of pairs that resemble earlier ones
     settings: BuildSettings
+
+    @property
+    def label(self) -> str:
+        return f"partition {self.partition}"
+
+
+@dataclass(frozen=True, slots=True)
+class SplitFiles:
+    """Where one split of one partition lies, below the build's folder."""
+
+    folder: Path
+    partition: int
+    split: Split
+
+    def name(self, ending: str) -> str:
+        return f"split/{self.partition:05d}.{self.split}.{ending}"
+
+    @property
+    def lines(self) -> Path:
+        """The rows, in order of their ids."""
+        return self.folder / self.name("rows")
+
+    @property
+    def ids(self) -> Path:
+        """npy, uint64 [N]: pair ids, ascending."""
+        return self.folder / self.name("ids.npy")
+
+    @property
+    def targets(self) -> Path:
+        """npy, uint64 [N]: folded target sentences, row by row."""
+        return self.folder / self.name("targets.npy")
+
+    @property
+    def lengths(self) -> Path:
+        """How long the samples of each shard are, once they are encoded."""
+        return self.folder / self.name("lengths")
+
+    def write(
+        self, lines: Sequence[bytes], keys: npt.NDArray[np.void]
+    ) -> tuple[SpillFile, SpillFile, SpillFile]:
+        """Write rows that are in order."""
+        return (
+            spill(self.folder, self.name("rows"), b"".join(lines)),
+            spill(self.folder, self.name("ids.npy"), dump_array(keys["id"])),
+            spill(self.folder, self.name("targets.npy"), dump_array(keys["tgt"])),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class SplitResult:
-    """One partition's rows by split, in pseudo-random order, and the counts they give."""
+    """What one partition holds."""
 
-    rows_files: dict[Split, Path]
-    targets_files: dict[Split, Path]  # npy, uint64: folded target sentences
-    dropped: Counter[tuple[str, str]]
-    train_bytes: int
+    funnel: StageCounts
+    train_bytes: int  # of the lines of train, labels apart
+    num_val: int
     tags: dict[str, Counter[str]]  # by kind
+    spilled: tuple[SpillFile, ...]
 
-
-def sentence_key(text: str) -> int:
-    """64 bits of a sentence, case and punctuation aside: what must not stand in both splits."""
-    folded = _NOT_WORD.sub(" ", text.casefold()).strip() or text
-    return int.from_bytes(hashlib.blake2b(folded.encode(), digest_size=8).digest(), "big")
-
-
-def split_of(ru: str, settings: BuildSettings) -> Split:
-    """The split of a source sentence: a pure function of its words, the seed and the fraction."""
-    seeded = hashlib.blake2b(
-        sentence_key(ru).to_bytes(8, "big"), digest_size=8, key=str(settings.split_seed).encode()
-    )
-    position = int.from_bytes(seeded.digest(), "big") / 2**64
-    return "val" if position < settings.val_fraction else "train"
-
-
-def clean_chunk(unit: CleanUnit) -> CleanResult:
-    """Clean, filter and tag the pairs of one chunk; write what is kept by partition."""
-    rows: list[list[Row]] = [[] for _ in range(unit.num_partitions)]
-    read: Counter[str] = Counter()
-    dropped: Counter[tuple[str, str]] = Counter()
-    changed = 0
-    for pair in parse_chunk(unit.chunk):
-        source = clean(pair.source) or unit.chunk.source.label
-        read[source] += 1
-        if max(len(pair.ru), len(pair.en)) > _RAW_CHARS * unit.settings.max_chars:
-            dropped[source, "too_long"] += 1  # cleaning would not shorten it to what is kept
-            continue
-        ru, en = clean(pair.ru), clean(pair.en)
-        changed += (ru, en) != (pair.ru, pair.en)
-        if reason := drop_reason(ru, en, unit.settings):
-            dropped[source, reason] += 1
-            continue
-        tags = resolve_tags(pair.author, pair.city, pair.year, unit.settings)
-        row = Row(pair_key(ru, en).hex(), ru, en, tags.author, tags.city, tags.year, source)
-        rows[sentence_key(ru) * unit.num_partitions >> 64].append(row)
-    offsets = [0]
-    with unit.rows_file.open("wb") as file:
-        for partition in rows:
-            file.writelines(_dump(row) for row in partition)
-            offsets.append(file.tell())
-    return CleanResult(unit.rows_file, tuple(offsets), read, dropped, changed)
+    def files(self) -> tuple[SpillFile, ...]:
+        return self.spilled
 
 
 def split_partition(unit: SplitUnit) -> SplitResult:
-    """Drop duplicates, keeping the first one read, and order the rest by their keys."""
-    unique, dropped = _unique_rows(unit)
-    ordered: dict[Split, list[Row]] = {"train": [], "val": []}
-    for key in sorted(unique):
-        row = unique[key]
-        ordered[split_of(row.ru, unit.settings)].append(row)
-    result = SplitResult(
-        rows_files={split: unit.folder / f"{unit.partition:05d}.{split}" for split in SPLITS},
-        targets_files={
-            split: unit.folder / f"{unit.partition:05d}.{split}.npy" for split in SPLITS
-        },
-        dropped=dropped,
-        train_bytes=sum(len(row.ru.encode()) + len(row.en.encode()) for row in ordered["train"]),
-        tags={kind: Counter(getattr(row, kind) for row in unique.values()) for kind in TAG_KINDS},
+    """Drop repeated pairs, keeping the first one read, and order the rest by their ids."""
+    lines, keys = _read_rows(unit)
+    funnel = StageCounts()
+    reasons = _repeats(keys, funnel, near=unit.settings.near_duplicates != "off")
+    if unit.near_file is not None:
+        near = np.load(unit.folder / unit.near_file, mmap_mode="r")
+        reasons[in_sorted(keys["id"], near) & (reasons == 0)] = _NEAR
+    _drop(lines, reasons, funnel)
+    kept = np.flatnonzero(reasons == 0)
+    kept = kept[np.argsort(keys["id"][kept])]
+    is_val = validates(keys["src"][kept], unit.settings)
+    spilled: list[SpillFile] = []
+    labels: dict[Split, Counter[str]] = {}
+    splits: tuple[tuple[Split, npt.NDArray[np.int64]], ...] = (
+        ("train", kept[~is_val]),
+        ("val", kept[is_val]),
     )
-    for split, rows in ordered.items():
-        result.rows_files[split].write_bytes(b"".join(map(_dump, rows)))
-        targets = np.array([sentence_key(row.en) for row in rows], np.uint64)
-        save_keys(result.targets_files[split], np.unique(targets))
-    return result
+    for split, rows in splits:
+        chosen = [lines[row] for row in rows.tolist()]
+        spilled += SplitFiles(unit.folder, unit.partition, split).write(chosen, keys[rows])
+        labels[split] = count_labels(chosen)
+    label_bytes = sum(len(text.encode()) * number for text, number in labels["train"].items())
+    tags = _count_labels(labels["train"] + labels["val"])
+    return SplitResult(
+        funnel=funnel,
+        train_bytes=spilled[0].num_bytes - label_bytes,
+        num_val=int(is_val.sum()),
+        tags=tags,
+        spilled=tuple(spilled),
+    )
 
 
-def _unique_rows(unit: SplitUnit) -> tuple[dict[str, Row], Counter[tuple[str, str]]]:
-    unique: dict[str, Row] = {}
-    ids: set[int] = set()
-    dropped: Counter[tuple[str, str]] = Counter()
-    for cleaned in unit.cleaned:
-        start, end = cleaned.offsets[unit.partition : unit.partition + 2]
-        with cleaned.rows_file.open("rb") as file:
-            file.seek(start)
-            for line in file.read(end - start).splitlines():
-                row = _load(line)
-                reason: Literal["duplicate", "id_collision"] | None = None
-                if row.key in unique:
-                    reason = "duplicate"
-                elif pair_id(bytes.fromhex(row.key)) in ids:
-                    reason = "id_collision"
-                if reason:
-                    dropped[row.source, reason] += 1
-                    continue
-                unique[row.key] = row
-                ids.add(pair_id(bytes.fromhex(row.key)))
-    return unique, dropped
+def _drop(lines: Sequence[bytes], reasons: npt.NDArray[np.uint8], funnel: StageCounts) -> None:
+    for number in np.unique(reasons[reasons > 0]).tolist():
+        rows = [lines[row] for row in np.flatnonzero(reasons == number).tolist()]
+        for labels, count in count_labels(rows).items():
+            funnel.dropped[Labels.load(labels).source, _REASONS[number]] += count
+        for src, tgt, labels in zip(*load_columns(b"".join(rows[:_SHOWN])), strict=True):
+            funnel.show(_REASONS[number], Labels.load(labels).source, src, tgt)
 
 
-def save_keys(path: Path, keys: npt.NDArray[np.uint64]) -> None:
-    """Write an array by way of memory: numpy's own error does not say that the disk is full."""
-    buffer = io.BytesIO()
-    np.save(buffer, keys)
-    path.write_bytes(buffer.getvalue())
+def _count_labels(labels: Counter[str]) -> dict[str, Counter[str]]:
+    """How many rows carry each name, by kind of tag."""
+    tags: dict[str, Counter[str]] = {kind: Counter() for kind in TAG_KINDS}
+    for text, number in labels.items():
+        one = Labels.load(text)
+        for kind in TAG_KINDS:
+            tags[kind][getattr(one, kind)] += number
+    return tags
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of one split of one partition, in order."""
-    return [_load(line) for line in path.read_bytes().splitlines()]
+def _read_rows(unit: SplitUnit) -> tuple[list[bytes], npt.NDArray[np.void]]:
+    """Lines and keys of the partition, in the order in which they were read."""
+    buckets = buckets_of(unit.partition, unit.num_partitions)
+    starts = open_starts(unit.folder / unit.starts_file)
+    lines: list[bytes] = []
+    keys = [np.zeros(0, RowKeys.DTYPE)]
+    for chunk in range(unit.num_chunks):
+        found, rows = BucketFile.of_chunk(unit.folder, chunk).read(starts[chunk], buckets)
+        lines += found
+        keys.append(rows)
+    return lines, np.concatenate(keys)
 
 
-def _dump(row: Row) -> bytes:
-    return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+_REASONS: Final = ("", "duplicate", "id_collision", "near_duplicate")
+_NEAR: Final = 3
+_SHOWN: Final = 100  # of which few are examples
 
 
-def _load(line: bytes) -> Row:
-    return Row(*json.loads(line))
+def _repeats(
+    keys: npt.NDArray[np.void], funnel: StageCounts, *, near: bool
+) -> npt.NDArray[np.uint8]:
+    """Why each row is dropped, as an index into _REASONS; the first of equal rows is kept."""
+    reasons = np.zeros(len(keys), np.uint8)
+    first = _first_of_each(keys["id"])
+    later = first != np.arange(len(keys))
+    reasons[later] = np.where(keys["rest"][later] == keys["rest"][first[later]], 1, 2)
+    funnel.groups["duplicate"] = _group_sizes(first[reasons == 1])
+    if near:
+        rows = np.flatnonzero(reasons == 0)
+        first = _first_of_each(combine(keys["src"][rows], keys["tgt"][rows]))
+        later = first != np.arange(len(rows))
+        reasons[rows[later]] = _NEAR
+        funnel.groups["near_duplicate"] = _group_sizes(first[later])
+    return reasons
+
+
+def _group_sizes(first: npt.NDArray[np.int64]) -> Counter[int]:
+    """How many groups have so many rows, given the first row of the group of each later one."""
+    _, later = np.unique(first, return_counts=True)
+    return Counter((later + 1).tolist())
+
+
+def _first_of_each(values: Keys) -> npt.NDArray[np.int64]:
+    """For every value the place of the first that equals it [N]."""
+    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+    return np.asarray(first[inverse], np.int64)
+
+
+def validates(src: Keys, settings: BuildSettings) -> npt.NDArray[np.bool_]:
+    """Whether a source sentence is in val [N]: a function of its key, the seed and the fraction."""
+    seed = hashlib.blake2b(str(settings.split_seed).encode(), digest_size=8).digest()
+    positions = mix(src ^ np.uint64(int.from_bytes(seed, "big")))
+    if settings.val_fraction <= 0:
+        return np.zeros(len(src), np.bool_)
+    limit = min(int(settings.val_fraction * 2**64), 2**64 - 1)
+    return np.asarray(positions < np.uint64(limit))

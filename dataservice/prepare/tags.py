@@ -1,31 +1,41 @@
 """Authors, cities and years of pairs → tag symbols of the vocabulary, and ids for each pair."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
+from dataservice.prepare.clean import clean
+from dataservice.prepare.pair import Pairs
+from dataservice.prepare.rows import Labels
 from dataservice.settings import BuildSettings
 from shards.sample import TAG_KINDS, safe_name, tag_symbol
 
-
-@dataclass(frozen=True, slots=True)
-class Tags:
-    """Token-safe author, city and year of one pair."""
-
-    author: str
-    city: str
-    year: str
+_MOST_NAMES: Final = 100_000
 
 
-def resolve_tags(
-    author: str | None, city: str | None, year: str | None, settings: BuildSettings
-) -> Tags:
-    """A pair's own tags made token-safe, and the configured defaults where it has none."""
-    return Tags(
-        author=safe_name(author or "") or settings.default_author,
-        city=safe_name(city or "") or settings.default_city,
-        year=safe_name(year or "") or str(settings.default_year),
-    )
+class TagCounts:
+    """How many samples carry each name, by kind of tag; of very many names the frequent ones."""
+
+    def __init__(self) -> None:
+        self.by_kind: dict[str, Counter[str]] = {kind: Counter() for kind in TAG_KINDS}
+
+    def add(self, part: Mapping[str, Counter[str]]) -> None:
+        """Add the next partition's; in the same order the same names are forgotten."""
+        for kind, counter in part.items():
+            total = self.by_kind[kind]
+            total.update(counter)
+            if len(total) > 2 * _MOST_NAMES:
+                ranked = sorted(total.items(), key=lambda item: (-item[1], item[0]))
+                self.by_kind[kind] = Counter(dict(ranked[:_MOST_NAMES]))
+
+
+def default_names(settings: BuildSettings) -> dict[str, str]:
+    """What a pair is tagged with, by kind, where its source names nothing."""
+    return {
+        "author": settings.default_author,
+        "city": settings.default_city,
+        "year": str(settings.default_year),
+    }
 
 
 def choose_tag_symbols(
@@ -37,15 +47,14 @@ def choose_tag_symbols(
     theirs. `counts` holds, for each kind of tag, how many samples carry each name.
     """
     limits = {"author": settings.max_authors, "city": settings.max_cities, "year": 300}
-    defaults = {
-        "author": settings.default_author,
-        "city": settings.default_city,
-        "year": str(settings.default_year),
-    }
+    defaults = default_names(settings)
     symbols = {tag_symbol(kind): None for kind in TAG_KINDS}
     for kind in TAG_KINDS:
         symbols[tag_symbol(kind, defaults[kind])] = None
-        ranked = sorted(counts[kind].items(), key=lambda item: (-item[1], item[0]))
+        named = Counter[str]()
+        for name, number in counts[kind].items():
+            named[name or defaults[kind]] += number
+        ranked = sorted(named.items(), key=lambda item: (-item[1], item[0]))
         for name, _ in ranked[: limits[kind]]:
             symbols[tag_symbol(kind, name)] = None
     for year in sorted(range(10_000), key=lambda year: (abs(year - settings.default_year), -year)):
@@ -55,10 +64,34 @@ def choose_tag_symbols(
     return tuple(symbols)
 
 
-def tag_ids(tags: Tags, symbols: Mapping[str, int]) -> tuple[int, int, int]:
+def tag_ids(
+    tags: Labels, symbols: Mapping[str, int], defaults: Mapping[str, str]
+) -> tuple[int, int, int]:
     """Three ids for a pair; a name without a symbol of its own falls back to its kind's."""
 
     def one(kind: str, name: str) -> int:
-        return symbols.get(tag_symbol(kind, name), symbols[tag_symbol(kind)])
+        symbol = tag_symbol(kind, name or defaults[kind])
+        return symbols.get(symbol, symbols[tag_symbol(kind)])
 
     return one("author", tags.author), one("city", tags.city), one("year", tags.year)
+
+
+def _each_once(column: Sequence[str | None], change: Callable[[str | None], str]) -> list[str]:
+    changed = {name: change(name) for name in set(column)}
+    return [changed[name] for name in column]
+
+
+def labels_of_pairs(pairs: Pairs) -> list[str]:
+    """The labels of each pair, dumped and token-safe; every spelling is looked at once."""
+    columns = [
+        _each_once(column, lambda name: safe_name(name or ""))
+        for column in (pairs.author, pairs.city, pairs.year)
+    ]
+    columns.append(_each_once(pairs.source, lambda name: clean(name or "")))
+    known: dict[tuple[str, ...], str] = {}
+    labels = []
+    for row in zip(*columns, strict=True):
+        if (found := known.get(row)) is None:
+            found = known[row] = Labels(*row).dump()
+        labels.append(found)
+    return labels

@@ -50,7 +50,7 @@ def create_app(
         settings.store_dir,
         title="PrometheusGPT Mini data service",
         version=importlib.metadata.version("prometheusgpt-mini"),
-        description="Versioned, verified RU/EN data sets over HTTP, and the jobs that build them.",
+        description="Versioned, verified data sets over HTTP, and the jobs that build them.",
         lifespan=_lifespan,
     )
     app.state.settings = settings

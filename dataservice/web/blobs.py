@@ -21,6 +21,7 @@ _MEDIA_TYPES: Final = {
     SHARD_SUFFIX: "application/zstd",
     MODEL_SUFFIX: "application/octet-stream",
     ".json": "application/json",
+    ".html": "text/html; charset=utf-8",
 }
 
 

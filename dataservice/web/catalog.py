@@ -17,7 +17,14 @@ from shards.dataset import read_latest
 from shards.errors import GoneError, ManifestError, NotFoundError, ShardError
 from shards.manifest import Manifest, SplitInfo
 from shards.retired import Tombstone
-from shards.store import LocalStore, check_name, is_version, version_path
+from shards.store import (
+    REPORT,
+    STATISTICS,
+    LocalStore,
+    check_name,
+    is_version,
+    version_path,
+)
 
 _MANIFESTS_KEPT: Final = 64
 
@@ -63,7 +70,9 @@ class Catalog:
             return page.model_copy(update={"problem": str(error)})
         entry = self._version_entry(name, latest, latest, root)
         counts = {"samples": entry.samples, "problem": entry.problem}
-        return page.model_copy(update={"latest": latest, "latest_url": entry.url, **counts})
+        report = self._report_url(name, latest, root)
+        links = {"latest": latest, "latest_url": entry.url, "report_url": report}
+        return page.model_copy(update={**links, **counts})
 
     def dataset_page(self, name: str, root: str) -> DatasetPage:
         """A data set with the ids of its versions. Raises NotFoundError."""
@@ -90,7 +99,8 @@ class Catalog:
             **entry.model_dump(),
             name=name,
             manifest_url=f"{entry.url}/manifest.json",
-            stats_url=f"{entry.url}/dataset_stats.json",
+            stats_url=f"{entry.url}/{STATISTICS}",
+            report_url=self._report_url(name, version, root),
             languages={str(side): language for side, language in manifest.languages.items()},
             splits={str(split): _split_page(info) for split, info in manifest.splits.items()},
             tokenizer=TokenizerPage(url=f"{root}/{tokenizer.path}", **tokenizer.model_dump()),
@@ -171,6 +181,10 @@ class Catalog:
         except ShardError as error:
             return entry.model_copy(update={"problem": str(error)})
         return entry.model_copy(update=_counts(manifest))
+
+    def _report_url(self, name: str, version: str, root: str) -> str | None:
+        path = version_path(name, version, REPORT)
+        return f"{root}/{path}" if (self.folder / path).is_file() else None
 
     def _published(self, name: str, version: str) -> datetime:
         path = self.folder / version_path(name, version)

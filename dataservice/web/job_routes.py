@@ -4,10 +4,12 @@ import json
 from typing import Annotated, Any, Final, NoReturn
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from dataservice.jobs.records import JobRecord
 from dataservice.jobs.request import SERVICE_ONLY, RequestError, merge_settings
-from dataservice.settings import BuildSettings, SourceSettings
+from dataservice.settings import BuildSettings
+from dataservice.source_settings import SourceSettings
 from dataservice.web.pages import ErrorPage, JobPage, JobsPage
 from dataservice.web.parts import (
     RootUrl,
@@ -29,7 +31,8 @@ def _body_schema() -> dict[str, Any]:
     schema.pop("$defs", None)
     properties = {k: v for k, v in schema["properties"].items() if k not in SERVICE_ONLY}
     source = {"anyOf": [{"type": "string"}, SourceSettings.model_json_schema()]}
-    properties["sources"] = {**properties["sources"], "items": source}
+    for name in ("sources", "test_sources"):
+        properties[name] = {**properties[name], "items": source}
     schema |= {"properties": properties, "title": "ReshardRequest"}
     schema["description"] = "Any setting of a build; what is left out is as the service has it."
     return {"required": False, "content": {"application/json": {"schema": schema}}}
@@ -54,7 +57,9 @@ async def reshard(
 ) -> JobPage:
     """Queue a build with the service's settings, and those of the body over them."""
     overrides = parse_body(await _read_body(request))
-    record = await runner.submit(merge_settings(settings, overrides), overrides)
+    # in a thread: folders and patterns may take a while to look through
+    merged = await run_in_threadpool(merge_settings, settings, overrides)
+    record = await runner.submit(merged, overrides)
     response.headers["location"] = f"/jobs/{record.id}"
     return _page(record, root)
 

@@ -42,6 +42,7 @@ class DatasetEntry(BaseModel):
     url: str = Field(description="What a trainer is pointed at for the latest version")
     versions_url: str
     latest_url: str | None = None
+    report_url: str | None = Field(None, description="A page about the latest version")
     samples: int | None = Field(None, description="Null when there is a problem")
     problem: str | None = None
 
@@ -114,6 +115,7 @@ class VersionPage(VersionEntry):
     name: str
     manifest_url: str
     stats_url: str
+    report_url: str | None = Field(None, description="The statistics as a page, if there is one")
     languages: dict[str, str]
     splits: dict[str, SplitPage]
     tokenizer: TokenizerPage

@@ -7,7 +7,14 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import FileResponse
 
 from dataservice.jobs.runner import JobRunner
-from dataservice.web.blobs import blob_response, immutable_response, pointer_response
+from dataservice.prepare.page import PAGE_POLICY
+from dataservice.web.blobs import (
+    blob_response,
+    immutable_response,
+    media_type,
+    pointer_response,
+)
+from dataservice.web.catalog import Catalog
 from dataservice.web.errors import error_response
 from dataservice.web.pages import (
     DatasetPage,
@@ -21,7 +28,7 @@ from dataservice.web.pages import (
 )
 from dataservice.web.parts import CatalogPart, RootUrl, RunnerPart, readable, revalidate
 from shards.errors import NotFoundError
-from shards.store import version_path
+from shards.store import REPORT, STATISTICS, version_path
 
 _JSON: Final = "application/json"
 _MISSING: Final[dict[int | str, dict[str, Any]]] = {
@@ -69,16 +76,29 @@ def manifest(request: Request, catalog: CatalogPart, name: str, version: str) ->
 @readable(router, "/datasets/{name}/versions/{version}/dataset_stats.json", **_FILE)
 def dataset_stats(request: Request, catalog: CatalogPart, name: str, version: str) -> Response:
     """What the build counted: the funnel, lengths, tags, use of the vocabulary."""
+    return _for_people(request, catalog, name, version, STATISTICS)
+
+
+@readable(router, "/datasets/{name}/versions/{version}/report.html", **_FILE)
+def report(request: Request, catalog: CatalogPart, name: str, version: str) -> Response:
+    """The same as a page to look at, with plots; it needs nothing but itself."""
+    response = _for_people(request, catalog, name, version, REPORT)
+    response.headers["content-security-policy"] = PAGE_POLICY
+    response.headers["x-content-type-options"] = "nosniff"
+    return response
+
+
+def _for_people(request: Request, catalog: Catalog, name: str, version: str, file: str) -> Response:
+    """A file beside a manifest, which the manifest does not name: its ETag is of its bytes."""
     catalog.require_version(name, version)
-    path = catalog.folder / version_path(name, version, "dataset_stats.json")
+    path = catalog.folder / version_path(name, version, file)
     missing = (
-        f"version {version} of {name!r} has no dataset_stats.json; its manifest.json has the same "
-        "under `stats`"
+        f"version {version} of {name!r} has no {file}; its manifest.json has the same under `stats`"
     )
     if not path.is_file():
         raise NotFoundError(missing)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return immutable_response(request, path, sha256, _JSON, missing)
+    return immutable_response(request, path, sha256, media_type(path.suffix), missing)
 
 
 @readable(router, "/datasets", **_PAGE)
@@ -111,7 +131,7 @@ def home(root: RootUrl) -> HomePage:
     """What is where."""
     base = root.removesuffix("/datasets")
     return HomePage(
-        service="PrometheusGPT Mini data service: versioned RU/EN data sets; point a trainer at "
+        service="PrometheusGPT Mini data service: versioned data sets; point a trainer at "
         f"{root}/NAME, or POST {base}/reshard to build a new version",
         links={
             "datasets": root,

@@ -20,7 +20,7 @@ import webdataset
 
 
 class Sample(NamedTuple):
-    """One RU/EN pair: three tags and a Russian text, an English text."""
+    """One pair: three tags and a source text, its translation; or a text without one."""
 
     pair_id: int
     src: np.ndarray

@@ -128,7 +128,7 @@ class TestProject:
         assert (status, ready["datasets"]) == (200, ["demo"])
         status, page = trained.request("/datasets")
         assert [entry["name"] for entry in page["datasets"]] == ["demo"]
-        assert page["datasets"][0]["samples"] == 2000
+        assert 1900 < page["datasets"][0]["samples"] <= 2000  # near-duplicates are dropped
 
     def test_containers_are_confined(self, trained: Stack) -> None:
         for service, memory in (("dataservice", 2 * GIB), ("trainer", 3 * GIB)):

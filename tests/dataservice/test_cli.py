@@ -16,8 +16,9 @@ import yaml
 from dataservice.cli import app, main
 from dataservice.prepare.build import BuildResult
 from tests.dataservice.prepare.builds import tagged_rows, write_rows
+from tests.shards.helpers import fill_store
 
-COMMANDS = ["build", "serve", "verify", "export", "push", "gc"]
+COMMANDS = ["build", "serve", "verify", "report", "export", "push", "gc"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def corpus(tmp_path: Path) -> Path:
 
 def quick(corpus: Path) -> list[str]:
     """Options of a build that takes a moment."""
-    return ["--source", str(corpus), "--processes", "1", "--vocab-size", "600"]
+    options = ["--source", str(corpus), "--processes", "1", "--vocab-size", "600"]
+    return [*options, "--near-duplicates", "off"]  # the pairs differ by a number alone
 
 
 def one_error(outcome: Outcome, *told: str) -> str:
@@ -121,7 +123,8 @@ def test_a_build_tells_people_what_it_made(cli: Run, corpus: Path) -> None:
 def test_progress_for_programs_is_one_object_a_line(cli: Run, corpus: Path) -> None:
     outcome = cli("build", *quick(corpus), "--progress", "json", "--json")
     told = [json.loads(line) for line in outcome.stderr.splitlines()]
-    assert told[0] == {"stage": "read", "done": 1, "total": None}
+    assert "of disk" in told[0]["stage"]
+    assert {"stage": "read", "done": 1, "total": None} in told
     assert told[-1] == {"stage": "encode and write", "done": 1, "total": 1}
     assert outcome.result["name"] == "demo"
 
@@ -173,8 +176,8 @@ def test_verify_fails_on_a_damaged_version_and_names_it(
 
 MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "missing source": (["build", "--source", "nothing.tsv"], ["nothing.tsv is not there"]),
-    "source of no known kind": (["build", "--source", "x.csv"], ["x.csv", "RU.txt,EN.txt"]),
-    "one side alone": (["build", "--source", "ru.txt,"], ["`ru` and `en` together"]),
+    "source of no known kind": (["build", "--source", "x.csv"], ["x.csv", "SRC.txt,TGT.txt"]),
+    "one side alone": (["build", "--source", "ru.txt,"], ["`src` and `tgt` together"]),
     "value out of bounds": (["build", "--vocab-size", "7"], ["vocab_size", "7", "400"]),
     "value that is no number": (["build", "--val-fraction", "nan"], ["val_fraction"]),
     "bad name": (["build", "--name", "../up"], ["'../up'", "cannot be used"]),
@@ -234,7 +237,7 @@ def test_a_folder_that_may_not_be_made_is_named(cli: Run, corpus: Path) -> None:
         ("vocab_size: [1", ["cannot be read"]),
         ("- a\n- b", ["cannot be read"]),
         ("just words", ["cannot be read"]),
-        ("sources: [{path: a.tsv, ru: b.txt}]", ["sources.0", "`path`, or `ru` and `en`"]),
+        ("sources: [{path: a.tsv, src: b.txt}]", ["sources.0", "`path`, or `src` and `tgt`"]),
         ("sources: [{path: a.tsv, colour: red}]", ["unknown setting 'sources.0.colour'"]),
         ("sources: 5", ["sources"]),
         ("\x00", ["cannot be read"]),
@@ -323,3 +326,36 @@ def test_the_installed_programs_behave_the_same(tmp_path: Path, corpus: Path) ->
     assert json.loads(verified.stdout)["problems"] == []
     piped = run("sh", "-c", f"{program} build --help | head -1")
     assert piped.stderr == ""
+
+
+def test_the_report_is_shown_written_and_told_as_json(
+    cli: Run, built: BuildResult, built_root: Path, tmp_path: Path
+) -> None:
+    url = f"{built_root}/{built.name}"
+    shown = cli("report", url)
+    assert shown.status == 0
+    for part in ("read", "kept: train", f"{built.manifest.stats['funnel']['train']:,}", "ru", "en"):
+        assert part in shown.stdout
+    assert cli("report", url, "--json").result == built.manifest.stats
+    written = cli("report", url, "--out", tmp_path / "new" / "report.html")
+    assert (written.status, written.stdout) == (0, "")
+    page = built_root / built.name / "versions" / built.version / "report.html"
+    assert (tmp_path / "new" / "report.html").read_bytes() == page.read_bytes()
+
+
+def test_a_report_that_cannot_be_written_is_one_error(
+    cli: Run, built: BuildResult, built_root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / "report.html"
+    one_error(
+        cli("report", f"{built_root}/{built.name}", "--out", out), "--out", "cannot be written"
+    )
+
+
+def test_a_version_with_other_statistics_has_no_report(cli: Run, tmp_path: Path) -> None:
+    store, manifest = fill_store(tmp_path / "datasets")
+    store.commit("demo", manifest)
+    one_error(
+        cli("report", tmp_path / "datasets" / "demo"), "demo", "no statistics that this release"
+    )

@@ -69,7 +69,7 @@ def test_an_export_without_tags_builds_the_same_pairs_again(
 ) -> None:
     export_text(dataset, tmp_path / "out", tags="none")
     sources = [
-        {"ru": tmp_path / "out" / f"{split}_ru.txt", "en": tmp_path / "out" / f"{split}_en.txt"}
+        {"src": tmp_path / "out" / f"{split}_ru.txt", "tgt": tmp_path / "out" / f"{split}_en.txt"}
         for split in ("train", "val")
     ]
     result = build(small(tmp_path, sources=sources))

@@ -8,6 +8,7 @@ import obstore
 import pytest
 
 from dataservice.errors import BuildError
+from dataservice.prepare.page import report_page
 from dataservice.push import push
 from shards.dataset import Dataset, open_dataset
 from shards.errors import CorruptBlobError, NotFoundError, ShardError
@@ -16,6 +17,7 @@ from shards.objects import ObjectStore
 from shards.store import Store
 from shards.verify import verify_dataset
 from tests.buckets import S3
+from tests.dataservice.prepare.reports import make_stats
 from tests.dataservice.test_cli import Run, cli, one_error
 from tests.shards.helpers import fill_store
 
@@ -50,6 +52,16 @@ def test_what_was_pushed_is_the_same_tree(s3: S3, dataset: Dataset, tmp_path: Pa
     pushed = open_dataset(result.url)
     assert (result.url, pushed.version) == ("s3://push-tree/my/sets/demo", dataset.version)
     assert verify_dataset(pushed).problems == []
+
+
+def test_the_report_of_a_version_is_pushed_with_it(s3: S3, tmp_path: Path) -> None:
+    s3.make("push-report")
+    store, manifest = fill_store(tmp_path / "datasets")
+    manifest = manifest.model_copy(update={"stats": dict(make_stats())})
+    version = store.commit("demo", manifest)
+    push(open_dataset(f"{tmp_path}/datasets/demo"), "s3://push-report")
+    page = s3.ask("GET", f"push-report/demo/versions/{version}/report.html")
+    assert page == report_page("demo", manifest).encode()
 
 
 def test_a_second_push_sends_nothing(s3: S3, dataset: Dataset) -> None:

@@ -206,7 +206,9 @@ def test_a_manifest_that_promises_something_else_is_found_out(
     assert any(told in problem for problem in found.problems), found.problems
 
 
-def test_a_source_sentence_in_both_splits_is_found(built: BuildResult, copied_root: Path) -> None:
+def test_a_sentence_of_either_side_in_both_splits_is_found(
+    built: BuildResult, copied_root: Path
+) -> None:
     def share(value: dict[str, Any]) -> None:
         value["splits"]["val"] = value["splits"]["train"]
 
@@ -215,6 +217,7 @@ def test_a_source_sentence_in_both_splits_is_found(built: BuildResult, copied_ro
     problems = " ".join(verify(dataset).problems)
     assert f"{kept} pair ids occur more than once" in problems
     assert "source sentences stand in both train and val" in problems
+    assert "target sentences stand in both train and val" in problems
 
 
 def test_a_tokenizer_of_another_build_is_found_out(built: BuildResult, copied_root: Path) -> None:

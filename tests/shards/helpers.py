@@ -38,13 +38,13 @@ def make_sample(src: Sequence[int], tgt: Sequence[int], *, pair_id: int = 0) -> 
     )
 
 
-def make_samples(count: int, seed: int = 0) -> list[Sample]:
-    """Samples of different lengths, with ids that do not repeat; every tenth has no target."""
+def make_samples(count: int, seed: int = 0, *, shortest_tgt: int = 1) -> list[Sample]:
+    """Samples of different lengths, with ids that do not repeat; with 0 every tenth has no tgt."""
     rng = np.random.Generator(np.random.Philox(seed))
     return [
         make_sample(
             rng.integers(0, VOCAB_SIZE, 3 + number % 7).tolist(),
-            rng.integers(0, VOCAB_SIZE, number % 10).tolist(),
+            rng.integers(0, VOCAB_SIZE, shortest_tgt + number % 10).tolist(),
             pair_id=(seed << 32) + number,
         )
         for number in range(count)
@@ -105,6 +105,16 @@ def lengths_blob(shards: Sequence[ShardInfo], blocks: Sequence[Block]) -> bytes:
     return dump_lengths(shard_lengths(shards, blocks) if blocks else [])
 
 
+def source_infos(blocks: Sequence[Block]) -> tuple[SourceInfo, SourceInfo]:
+    """The two sources of the samples that are made here, and how many each has."""
+    second = sum(int(np.count_nonzero(block.source)) for block in blocks)
+    samples = sum(block.num_samples for block in blocks)
+    return (
+        SourceInfo(name="one", samples=samples - second),
+        SourceInfo(name="two", samples=second),
+    )
+
+
 def make_manifest(
     shards: Sequence[ShardInfo] = (),
     blocks: Sequence[Block] = (),
@@ -128,7 +138,7 @@ def make_manifest(
         ),
         "tags": TagInfo(prefix_tokens=0, symbols={}, defaults={}),
         "splits": {"train": split_info(shards, blocks)},
-        "sources": (SourceInfo(name="one", samples=0), SourceInfo(name="two", samples=0)),
+        "sources": source_infos(blocks),
         "inputs": (),
         "build": {"имя": "тест", "share": 0.1},
         "stats": {"funnel": {"read": 1}},

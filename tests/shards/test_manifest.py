@@ -9,15 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from shards.block import Block, block_from_samples
 from shards.errors import ManifestError
 from shards.manifest import (
     FORMAT_VERSION,
     Manifest,
+    ShardInfo,
     canonical_json,
     dump_manifest,
     load_manifest,
 )
-from tests.shards.helpers import make_block, make_manifest, make_shard
+from shards.writer import write_shard
+from tests.shards.helpers import VOCAB_SIZE, make_block, make_manifest, make_sample, make_shard
 
 BLOCKS = [make_block(5, seed) for seed in range(2)]
 SHARDS = [make_shard(5, seed)[1] for seed in range(2)]
@@ -138,6 +141,38 @@ def test_sums_that_do_not_agree_are_named(name: str) -> None:
     data, version = edited(splits=splits)
     with pytest.raises(ManifestError, match=rf"{name} is {told + 1}, its shards hold {told}"):
         load_manifest(data, version, "here")
+
+
+ALONE = block_from_samples([make_sample([5, 6], [], pair_id=n) for n in range(3)], VOCAB_SIZE)
+ALONE_SHARD = write_shard([("b-000000", ALONE)])[1]
+
+
+def test_a_data_set_of_texts_alone_has_one_language_and_no_target() -> None:
+    manifest = make_manifest([ALONE_SHARD], [ALONE], languages={"src": "de"})
+    data, version = dump_manifest(manifest)
+    loaded = load_manifest(data, version, "here")
+    assert json.loads(data)["languages"] == {"src": "de"}
+    assert (loaded.has_target, loaded.splits["train"].tgt_tokens) == (False, 0)
+    assert whole().has_target
+
+
+@pytest.mark.parametrize(
+    ("shards", "blocks", "languages", "told"),
+    [
+        (SHARDS, BLOCKS, {"src": "ru"}, r"tgt_tokens and no target language"),
+        ([ALONE_SHARD], [ALONE], {"src": "ru", "tgt": "en"}, "3 pairs of train have an empty"),
+        (SHARDS, BLOCKS, {"tgt": "en"}, "are no src"),
+        (SHARDS, BLOCKS, {"src": "en", "tgt": "en"}, "another tgt"),
+        (SHARDS, BLOCKS, {"src": "ru", "tgt": "fr"}, "no symbol for fr"),
+        (SHARDS, BLOCKS, {"src": "ru", "tgt": "../en"}, "pattern"),
+        (SHARDS, BLOCKS, {"src": "ru", "tgt": ""}, "pattern"),
+    ],
+)
+def test_languages_that_do_not_fit_the_samples_are_refused(
+    shards: list[ShardInfo], blocks: list[Block], languages: dict[str, str], told: str
+) -> None:
+    with pytest.raises(ValidationError, match=told):
+        make_manifest(shards, blocks, languages=languages)
 
 
 @pytest.mark.parametrize(

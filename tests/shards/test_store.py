@@ -142,6 +142,15 @@ def test_a_committed_version_is_listed_read_and_latest(tmp_path: Path) -> None:
     assert json.loads((folder / "dataset_stats.json").read_bytes()) == manifest.stats
 
 
+def test_a_report_lies_beside_the_manifest_and_changes_no_version(tmp_path: Path) -> None:
+    store, manifest = fill_store(tmp_path)
+    version = store.commit("demo", manifest, {"report.html": b"<p>"})
+    folder = tmp_path / "demo" / "versions" / version
+    assert files(folder) == ["dataset_stats.json", "manifest.json", "report.html"]
+    assert (folder / "report.html").read_bytes() == b"<p>"
+    assert version == dump_manifest(manifest)[1]
+
+
 def test_latest_moves_on_and_older_versions_stay_readable(tmp_path: Path) -> None:
     versions = []
     for seed in range(3):

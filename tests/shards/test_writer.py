@@ -11,11 +11,13 @@ import pytest
 import webdataset
 import zstandard
 
-from shards.block import ARRAYS
+from shards.block import ARRAYS, block_from_samples
 from shards.reader import read_shard
 from shards.writer import write_shard
 from tests.shards.helpers import (
+    VOCAB_SIZE,
     make_block,
+    make_sample,
     make_samples,
     make_shard,
     same_samples,
@@ -29,6 +31,15 @@ def test_a_shard_reads_back_to_its_blocks() -> None:
     blocks = read_shard(data, info)
     samples = [sample for block in blocks for sample in block.samples()]
     assert same_samples(samples, [s for seed in range(3) for s in make_samples(20, seed)])
+
+
+def test_texts_without_a_target_read_back_from_a_shard() -> None:
+    samples = [make_sample([5, 6, number], [], pair_id=number) for number in range(4)]
+    data, info = write_shard([("b-000000", block_from_samples(samples, VOCAB_SIZE))])
+    assert (info.src_tokens, info.tgt_tokens) == (12, 0)
+    (block,) = read_shard(data, info)
+    assert same_samples(list(block.samples()), samples)
+    assert block.tgt.dtype == block.src.dtype
 
 
 def test_the_promises_about_a_shard_are_true() -> None:
@@ -89,7 +100,8 @@ def test_members_stand_in_one_fixed_order() -> None:
 
 def test_a_known_block_has_the_bytes_it_always_had() -> None:
     # the bytes of a shard are its name: a change here is a change of every version id
-    digest = hashlib.sha256(unpack(make_shard(count=5)[0])).hexdigest()
+    block = block_from_samples(make_samples(5, shortest_tgt=0), VOCAB_SIZE)
+    digest = hashlib.sha256(unpack(write_shard([("b-000000", block)])[0])).hexdigest()
     assert digest == "2fe73dcc94923ab6b97eef15ba6e1469069d9e77f4860aaa5a70341f9e21c4b3"
 
 

@@ -5,11 +5,11 @@ import json
 import shutil
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.trainer.conftest import Trainer
 from tests.trainer.stream.test_check import OffByOne
 from trainer.cli import main
 from trainer.cli.plan import in_bytes
@@ -20,21 +20,6 @@ TINY = (
     *("--eval-every", "2", "--eval-batches", "1", "--sample-every", "4", "--cpu-threads", "1"),
     "--no-tensorboard",
 )
-Trainer = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def trainer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Trainer:
-    """Runs the program in this process: its status, stdout and stderr."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["trainer", *arguments])
-        with pytest.raises(SystemExit) as left:
-            main()
-        output, errors = capsys.readouterr()
-        return int(left.value.code or 0), output, errors
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +226,7 @@ MISTAKES = {
     "YAML that is none": (("--config", "{tmp}/broken.yaml"), "settings cannot be read"),
     "missing YAML": (("--config", "{tmp}/no.yaml"), "is not there"),
     "value out of range": (("--dropout", "1.5"), "setting dropout = 1.5"),
-    "unknown choice": (("--direction", "ru-fr"), "setting direction = 'ru-fr'"),
+    "unknown choice": (("--direction", "sideways"), "setting direction = 'sideways'"),
     "no run to resume": (("--resume", "--run-dir", "{tmp}/none"), "no checkpoint to go on from"),
     "odd heads": (("--d-model", "36", "--num-heads", "4"), "twice num_heads"),
     "no checkpoint to generate with": (

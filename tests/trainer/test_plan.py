@@ -85,7 +85,7 @@ def assert_exact(source: Source, config: StreamConfig) -> None:
     assert [{name: getattr(plan, name) for name in read[0]} for plan in plans] == read
 
 
-@pytest.mark.parametrize("direction", ["ru-en", "en-ru", "both"])
+@pytest.mark.parametrize("direction", ["src-tgt", "tgt-src", "both"])
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
 @pytest.mark.parametrize("window_samples", [1, 500, 10_000])
 def test_the_plan_is_what_reading_gives(

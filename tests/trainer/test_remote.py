@@ -15,16 +15,15 @@ from shards.errors import CorruptBlobError, NotFoundError, StoreUnavailableError
 from shards.http import HttpStore, RetryPolicy
 from tests.buckets import S3
 from tests.shards.helpers import fill_store
+from tests.trainer.conftest import Trainer
 from tests.trainer.servers import cutting_proxy, nginx, python_server, server_of_the_manual
-from tests.trainer.test_cli import TINY, Trainer, trainer
+from tests.trainer.test_cli import TINY
 from trainer.config import TrainSettings
 from trainer.stream.batching import Batch
 from trainer.stream.dataset import BatchStream, StreamConfig
 from trainer.stream.loader import read_batches
 from trainer.stream.order import BatchBudget
 from trainer.training.data import Pinned, open_sources
-
-__all__ = ["trainer"]
 
 CONFIG = StreamConfig(budget=BatchBudget(sequences=16), seed=5, window_samples=1, epochs=1)
 QUICK = RetryPolicy(attempts=3, first_wait_s=0.01, connect_timeout_s=2, read_timeout_s=5)

@@ -13,7 +13,7 @@ from trainer.cli.trace import trace_command
 from trainer.cli.train import train_command
 
 app = typer.Typer(
-    help="Train a small RU/EN translation model from a data set URL, and use it.",
+    help="Train a small translation model from a data set URL, and use it.",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -91,7 +91,7 @@ def check_command(
     with tempfile.TemporaryDirectory() as folder, progress_bars() as report:
         # what a filter finds is kept in the run's folder, and this is no run
         apart = settings.model_copy(update={"run_dir": Path(folder)})
-        sources = open_sources(apart, report=report)
+        sources = open_sources(apart, report=report, to_train=False)
         stream_config = make_stream_config(settings)
         checked = check_stream(
             Reading(

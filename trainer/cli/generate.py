@@ -20,7 +20,7 @@ def generate_command(
     ] = Path("runs/default"),
     best: Annotated[bool, typer.Option("--best", help="The run's best, not its newest")] = False,
     to: Annotated[
-        str | None, typer.Option(help="Target language; the run's own by default", metavar="en|ru")
+        str | None, typer.Option(help="Target language; the run's own by default", metavar="LANG")
     ] = None,
     strategy: Annotated[
         str, typer.Option(help="How to choose tokens", metavar="greedy|sample|beam")

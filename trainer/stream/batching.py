@@ -1,25 +1,29 @@
 """Rows of a window → padded arrays for the model, in either direction of translation.
 
+Texts without a translation are `<bos> tags text <eos>` as input, and have no target: T is 0.
+
 Batches are padded in groups: one pass of NumPy over some ten thousand ids costs as much as one
 over a single batch. R rows of this rank in a group, B in a batch; S source length, T target length.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from shards.manifest import Manifest
+from shards.manifest import Manifest, Side
 from shards.sample import Ids
+from trainer.errors import TrainingError
 from trainer.stream.order import Cursor, Rows, WindowPlan, rank_rows
 from trainer.stream.window import Window
 
-Direction = Literal["ru-en", "en-ru", "both"]
+Direction = Literal["src-tgt", "tgt-src", "both"]
 TokenIds = npt.NDArray[np.int64]
 PairIds = npt.NDArray[np.uint64]
+_SIDES: Final[tuple[Side, ...]] = ("src", "tgt")
 
 
 class Batch(NamedTuple):
@@ -35,7 +39,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Markers:
-    """Ids that frame a sequence."""
+    """Ids that frame a sequence; without targets both `to_…` are `<bos>`."""
 
     pad: int
     bos: int
@@ -43,25 +47,50 @@ class Markers:
     to_src: int
     to_tgt: int
     prefix: int
+    has_target: bool
 
     @classmethod
     def of(cls, manifest: Manifest) -> "Markers":
         tokenizer, languages = manifest.tokenizer, manifest.languages
+        bos = tokenizer.bos_id
+        to = {side: tokenizer.target_ids[languages[side]] for side in _SIDES if manifest.has_target}
         return cls(
             pad=tokenizer.pad_id,
-            bos=tokenizer.bos_id,
+            bos=bos,
             eos=tokenizer.eos_id,
-            to_src=tokenizer.target_ids[languages["src"]],
-            to_tgt=tokenizer.target_ids[languages["tgt"]],
+            to_src=to.get("src", bos),
+            to_tgt=to.get("tgt", bos),
             prefix=manifest.tags.prefix_tokens,
+            has_target=manifest.has_target,
         )
+
+
+def direction_of(name: str, languages: Mapping[Side, str], subject: str) -> Direction:
+    """The direction of a data set, named by its sides or by their languages: `src-tgt`, `ru-en`.
+
+    Raises:
+        TrainingError: when the data set has no such direction.
+    """
+    # the default, which texts without a translation have as well: there is one way to read them
+    known: dict[str, Direction] = {"src-tgt": "src-tgt"}
+    if "tgt" in languages:
+        src, tgt = languages["src"], languages["tgt"]
+        known |= {f"{src}-{tgt}": "src-tgt", f"{tgt}-{src}": "tgt-src"}
+        known |= {"tgt-src": "tgt-src", "both": "both"}
+    if name not in known:
+        raise TrainingError(
+            f"--direction {name} does not fit {subject}, whose languages are "
+            f"{' and '.join(languages.values())}; nothing was read; use "
+            f"{', '.join(known)}"
+        )
+    return known[name]
 
 
 def is_reversed(ids: PairIds, direction: Direction, epoch: int) -> npt.NDArray[np.bool]:
     """Which samples go from tgt to src; with "both", each one does every other epoch."""
     if direction == "both":
         return np.asarray((ids ^ np.uint64(epoch)) & np.uint64(1), np.bool)
-    return np.full(len(ids), direction == "en-ru")
+    return np.full(len(ids), direction == "tgt-src")
 
 
 def framed_lengths(
@@ -107,6 +136,8 @@ def frame_window(
     reverse = is_reversed(window.id, direction, epoch)
     src, tgt, prefix = window.src, window.tgt, markers.prefix
     inputs, targets = framed_lengths(src.length, tgt.length, reverse, prefix)
+    if not markers.has_target:
+        targets = np.zeros_like(inputs)
     # in place of <to_x> or <bos>, and of the tags, which stay in front of whatever is the input
     return FramedWindow(
         window,
@@ -169,7 +200,7 @@ def collate(
     bounds = np.concatenate([[0], plan.ends[first:last] - (plan.ends[first - 1] if first else 0)])
     lengths = [side.length.take(rows) for side in (framed.inputs, framed.targets)]
     widths = [np.maximum.reduceat(side, bounds[:-1]) for side in lengths]
-    tokens = np.add.reduceat(lengths[1] - 1, bounds[:-1])
+    tokens = np.add.reduceat(lengths[1] - markers.has_target, bounds[:-1])
     own, counts = _own_rows(bounds, rank, world_size)
     if world_size > 1:
         lengths = [side.take(own) for side in lengths]
@@ -179,7 +210,9 @@ def collate(
     bos = np.full(len(own), markers.bos)
     begins = [side.start.take(own) for side in (framed.inputs, framed.targets)]
     padded_inputs, cells = _pad(framed, begins[0], lengths[0], counts, widths[0], to, markers)
-    padded_targets, _ = _pad(framed, begins[1], lengths[1], counts, widths[1], bos, markers)
+    padded_targets = np.zeros(0, padded_inputs.dtype)
+    if markers.has_target:
+        padded_targets, _ = _pad(framed, begins[1], lengths[1], counts, widths[1], bos, markers)
     if markers.prefix and reverse.any():
         columns = np.arange(markers.prefix)
         tags = window.ids[window.src.start[own[reverse]][:, None] + columns]

@@ -18,10 +18,10 @@ from trainer.stream.background import prefetch
 from trainer.stream.batching import (
     Batch,
     BatchGroup,
-    Direction,
     FramedWindow,
     Markers,
     collate,
+    direction_of,
     frame_window,
 )
 from trainer.stream.cache import BlobCache
@@ -49,7 +49,7 @@ class StreamConfig:
     seed: int = 0
     window_samples: int = 1 << 17
     split: Split = "train"
-    direction: Direction = "ru-en"
+    direction: str = "src-tgt"  # or by languages: `direction_of`
     epochs: int | None = None  # None: without end
     rank: int = 0
     world_size: int = 1
@@ -93,6 +93,9 @@ class BatchStream(IterableDataset[Batch]):
         self.cache = cache
         self._selector = selection.selector if selection else None
         self._markers = Markers.of(dataset.manifest)
+        self._direction = direction_of(
+            config.direction, dataset.manifest.languages, dataset.ref.url
+        )
 
     def at(self, cursor: Cursor, *, rank: int = 0, world_size: int = 1) -> "BatchStream":
         """The same stream from another cursor on, as one of some ranks reads it."""
@@ -125,7 +128,7 @@ class BatchStream(IterableDataset[Batch]):
             if number % num_workers != worker:
                 continue
             window = self._load(cursor)
-            framed = frame_window(window, self._markers, self.config.direction, cursor.epoch)
+            framed = frame_window(window, self._markers, self._direction, cursor.epoch)
             plan = plan_window(
                 framed.inputs.length,
                 framed.targets.length,

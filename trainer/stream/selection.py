@@ -45,6 +45,7 @@ class Selector:
 
     wanted: PairFilter
     prefix: int
+    has_target: bool
     authors: npt.NDArray[np.int64]  # ids of tags
     exclude_authors: npt.NDArray[np.int64]
     sources: npt.NDArray[np.int64]
@@ -54,8 +55,10 @@ class Selector:
     def why_not(self, window: Window) -> npt.NDArray[np.int64]:
         """For each sample 0 if it is read, or else 1 + the place of the reason in REASONS."""
         author = window.ids[window.src.start]
-        shorter = np.minimum(window.src.length - self.prefix, window.tgt.length)
-        longer = np.maximum(window.src.length - self.prefix, window.tgt.length)
+        shorter = longer = window.src.length - self.prefix
+        if self.has_target:
+            shorter = np.minimum(shorter, window.tgt.length)
+            longer = np.maximum(longer, window.tgt.length)
         tests = (
             np.isin(window.id, self.skip_ids),
             _is_unwanted(author, self.authors, self.exclude_authors, bool(self.wanted.authors)),
@@ -146,6 +149,7 @@ def make_selector(wanted: PairFilter, manifest: Manifest) -> Selector:
     return Selector(
         wanted=wanted,
         prefix=manifest.tags.prefix_tokens,
+        has_target=manifest.has_target,
         authors=numbers(tags[symbol] for symbol in symbols if symbol in tags),
         exclude_authors=numbers(tags[symbol] for symbol in unwanted if symbol in tags),
         sources=numbers(names.index(name) for name in wanted.sources if name in names),

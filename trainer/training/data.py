@@ -17,6 +17,7 @@ from shards.reader import decode_shard
 from shards.store import LocalStore, write_atomically
 from trainer.config import TrainSettings
 from trainer.errors import CheckpointError, TrainingError
+from trainer.stream.batching import direction_of
 from trainer.stream.cache import BlobCache, Once
 from trainer.stream.dataset import BatchStream, StreamConfig
 from trainer.stream.mix import WeightedUrl, parse_mixture
@@ -74,9 +75,15 @@ class Pinned:
 
 
 def open_sources(
-    settings: TrainSettings, pinned: Pinned | None = None, report: Report = silent
+    settings: TrainSettings,
+    pinned: Pinned | None = None,
+    report: Report = silent,
+    *,
+    to_train: bool = True,
 ) -> tuple[Source, ...]:
     """Open every data set of a run at the version it is trained on, and resolve the filters.
+
+    Texts without a translation can be streamed, but not trained on yet.
 
     Raises:
         ShardError, TrainingError, CheckpointError: before anything else is done.
@@ -85,6 +92,7 @@ def open_sources(
     pins = _pins(named, pinned)
     # opened with little patience, so that a wrong URL is told soon; then read with much
     datasets = [open_dataset(url, tell=say) for url in pins]
+    _check_languages(datasets, settings.direction, to_train=to_train)
     _check_tokenizers(datasets, pinned)
     wanted = settings.pair_filter
     check_filters(wanted, [dataset.manifest for dataset in datasets])
@@ -135,6 +143,18 @@ def _pin(url: str, version: str, subject: str) -> str:
             "the data set without a version, or start a new run"
         )
     return ref.pinned(version).url
+
+
+def _check_languages(datasets: Sequence[Dataset], direction: str, *, to_train: bool) -> None:
+    """Every data set has the direction asked for, and targets if it is to be trained on."""
+    for dataset in datasets:
+        languages = dataset.manifest.languages
+        if to_train and not dataset.manifest.has_target:
+            raise TrainingError(
+                f"{dataset.ref.url} holds {languages['src']} text without translations, and this "
+                "release trains on pairs alone; nothing was started; name a data set of pairs"
+            )
+        direction_of(direction, languages, dataset.ref.url)
 
 
 def _check_tokenizers(datasets: Sequence[Dataset], pinned: Pinned | None) -> None:

@@ -102,6 +102,14 @@ def test_a_dry_run_says_the_same_and_changes_nothing(box: Box) -> None:
     assert [(r.retired, r.removed_blobs, r.bytes_freed) for r in later] == [([], 0, 0)] * 2
 
 
+def test_of_a_collected_version_only_its_tombstone_is_left(box: Box) -> None:
+    version = box.store.commit("demo", box.put_blobs(0), {"report.html": b"<p>"})
+    box.publish(10)
+    folder = box.store.folder / "demo" / "versions" / version
+    box.collect(grace_s=0)
+    assert sorted(path.name for path in folder.iterdir()) == ["retired.json"]
+
+
 def test_the_pointer_never_names_a_version_that_is_gone(box: Box) -> None:
     first = box.publish(0)
     for seed in range(1, 4):

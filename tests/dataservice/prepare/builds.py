@@ -44,7 +44,14 @@ def small(folder: Path, rows: Sequence[Row] | None = None, **values: Any) -> Bui
     """Settings of a quick build below a folder; `rows` become its only source."""
     if rows is not None:
         values["sources"] = [{"path": write_rows(folder / "corpus.jsonl", rows)}]
-    defaults = {"data_dir": folder / "data", "name": "small", "processes": 1, "vocab_size": 600}
+    defaults = {
+        "data_dir": folder / "data",
+        "name": "small",
+        "processes": 1,
+        "vocab_size": 600,
+        "keep_text_bytes": 0,
+        "near_duplicates": "off",  # the pairs of `tagged_rows` differ by a number alone
+    }
     return BuildSettings.model_validate(defaults | values)
 
 

@@ -2,14 +2,16 @@
 
 import gzip
 import json
+import lzma
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import zstandard
 
-from dataservice.prepare.pair import Pair
-from dataservice.prepare.sources import parse_chunk, read_chunks
-from dataservice.settings import SourceSettings
+from dataservice.prepare.sources import count_pairs, parse_chunk, read_chunks
+from dataservice.source_settings import Reading, SourceSettings
 from shards.manifest import InputInfo
 
 PAIRS = [("Привет, мир!", "Hello, world!"), ("«Да» — нет", "Yes — no"), ("Три", "Three")]
@@ -32,6 +34,7 @@ PACKERS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "plain": ("", bytes),
     "gz": (".gz", gzip.compress),
     "gz members": (".gz", gzip_members),
+    "xz": (".xz", lzma.compress),
     "zst": (".zst", zstd),
     "zst frames": (".zst", zstd_frames),
 }
@@ -51,11 +54,41 @@ def write(path: Path, data: bytes) -> Path:
     return path
 
 
-def read(source: SourceSettings, folder: Path, inputs: list[InputInfo] | None = None) -> list[Pair]:
-    """All pairs of a source, by way of its chunks."""
-    chunks = read_chunks(source, folder / "chunks", [] if inputs is None else inputs)
-    return [pair for chunk in chunks for pair in parse_chunk(chunk)]
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One pair as read."""
+
+    src: str
+    tgt: str | None
+    author: str | None
+    city: str | None
+    year: str | None
+    source: str
 
 
-def texts(pairs: list[Pair]) -> list[tuple[str, str]]:
-    return [(pair.ru, pair.en) for pair in pairs]
+def read(
+    source: SourceSettings,
+    folder: Path,
+    inputs: list[InputInfo] | None = None,
+    reading: Reading | None = None,
+    damaged: Counter[tuple[str, str]] | None = None,
+) -> list[Pair]:
+    """All pairs of a source, by way of its chunks; inputs and damage are added to what is given."""
+    found: list[InputInfo] = []
+    chunks = list(read_chunks(source, folder / "chunks", found, reading))
+    parts = [parse_chunk(chunk) for chunk in chunks]
+    if inputs is not None:
+        numbers = [len(part) + part.damaged.total() for part in parts]
+        inputs.extend(count_pairs(found, chunks, numbers))
+    pairs: list[Pair] = []
+    for part in parts:
+        if damaged is not None:
+            damaged.update(part.damaged)
+        tgt: Sequence[str | None] = [None] * len(part) if part.tgt is None else part.tgt
+        rows = zip(part.src, tgt, part.author, part.city, part.year, part.source, strict=True)
+        pairs.extend(Pair(*row) for row in rows)
+    return pairs
+
+
+def texts(pairs: list[Pair]) -> list[tuple[str, str | None]]:
+    return [(pair.src, pair.tgt) for pair in pairs]

@@ -1,7 +1,7 @@
 """Builds that are killed, crowded or out of disk → no half version, and the one before intact."""
 
-import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,12 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from dataservice.errors import BuildError
+from dataservice.prepare import build as build_module
 from dataservice.prepare.build import build
-from dataservice.prepare.partition import save_keys
 from dataservice.prepare.work import work_folder
 from dataservice.verify import verify
 from shards.dataset import open_dataset
@@ -56,6 +55,7 @@ def start_build(folder: Path, source: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "dataservice", "build", "--progress", "json"]
     command += ["--source", str(source), "--data-dir", str(folder / "data"), "--name", "small"]
     command += ["--vocab-size", "600", "--partition-bytes", "65536", "--processes", "2"]
+    command += ["--near-duplicates", "off"]  # as `small` has it: it is the same build
     return subprocess.Popen(
         command,
         stderr=subprocess.PIPE,
@@ -91,8 +91,9 @@ def test_a_killed_build_leaves_no_version_and_the_next_one_succeeds(
 
 
 @pytest.mark.slow
-def test_an_interrupted_build_leaves_nothing_and_says_so(tmp_path: Path) -> None:
-    program = start_build(tmp_path, write_rows(tmp_path / "corpus.jsonl", make_pairs(4000)))
+def test_an_interrupted_build_leaves_only_what_it_goes_on_from_and_says_so(tmp_path: Path) -> None:
+    source = write_rows(tmp_path / "corpus.jsonl", make_pairs(4000))
+    program = start_build(tmp_path, source)
     assert program.stderr is not None
     for line in program.stderr:
         if '"stage": "clean and filter' in line:
@@ -100,16 +101,19 @@ def test_an_interrupted_build_leaves_nothing_and_says_so(tmp_path: Path) -> None
     os.killpg(program.pid, signal.SIGINT)  # as Ctrl-C in a terminal does
     with program:
         told = [line for line in program.stderr.read().splitlines() if not line.startswith("{")]
-    assert told == ["error: interrupted; what was not finished was not published"]
-    assert program.returncode == 130
-    assert session_members(program.pid) == []
-    assert work_entries(tmp_path) == ["lock"]
+    interrupted = "error: interrupted; what was not finished was not published"
+    assert (program.returncode, told) == (130, [interrupted])
+    wait_until_nobody_is_left(program.pid)
+    assert [name.split("-")[0] for name in work_entries(tmp_path)] == ["build", "lock"]
     assert LocalStore(tmp_path / "data/datasets").names() == []
+    build(small(tmp_path, sources=[{"path": source}], partition_bytes=1 << 16))
+    assert work_entries(tmp_path) == ["lock"]
 
 
 def test_a_disk_of_any_size_too_small_keeps_the_version_before(
-    small_disk: Callable[[int], Path],
+    small_disk: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(build_module, "check_space", lambda *_: None)  # it would be told before
     folder = small_disk(16 << 20)
     before = build(small(folder, tagged_rows(300))).version
     shutil.rmtree(folder / "data" / "work")
@@ -136,13 +140,22 @@ def test_a_disk_of_any_size_too_small_keeps_the_version_before(
     assert open_dataset(f"{folder}/data/datasets/small").version == after != before
 
 
-def test_keys_that_do_not_fit_the_disk_are_an_error_that_says_so(
+def test_a_build_that_the_disk_has_no_room_for_says_so_before_it_begins(
     small_disk: Callable[[int], Path],
 ) -> None:
-    folder = small_disk(64 << 10)
-    with pytest.raises(OSError, match="No space left") as caught:
-        save_keys(folder / "keys.npy", np.arange(10_000, dtype=np.uint64))
-    assert caught.value.errno == errno.ENOSPC
+    folder = small_disk(4 << 20)
+    rows = make_pairs(20_000)
+    told: list[str] = []
+    with pytest.raises(
+        StoreFullError, match=r"needs about \d.*MB.*are free; nothing was published"
+    ):
+        build(
+            small(folder, sources=[{"path": write_rows(folder.parent / "rows.jsonl", rows)}]),
+            lambda stage, *_: told.append(stage),
+        )
+    assert len(told) == 1
+    assert re.fullmatch(r"[\d.]+ MB of disk, [\d.]+ MB free", told[0])
+    assert work_entries(folder) == ["lock"]
 
 
 def test_two_builds_at_once_do_not_sweep_each_other(tmp_path: Path) -> None:

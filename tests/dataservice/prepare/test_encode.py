@@ -8,7 +8,7 @@ import pytest
 
 from dataservice.prepare.build import BuildResult, build
 from dataservice.prepare.clean import clean
-from dataservice.prepare.partition import sentence_key
+from dataservice.prepare.keys import text_key
 from dataservice.prepare.tokenizer import load_tokenizer
 from shards.block import MAX_BLOCK_SAMPLES
 from shards.dataset import Dataset, open_dataset
@@ -16,6 +16,8 @@ from shards.reader import read_shard
 from shards.sample import pair_id, pair_key, safe_name
 from shards.store import LocalStore
 from tests.dataservice.prepare.builds import Read, read_back, small, tagged_rows
+
+LETTERS = [f"{one}{other}" for one in "abcdefgh" for other in "vwxyz"]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def test_a_pair_id_is_that_of_its_texts_and_unique(samples: list[Read]) -> None:
 
 def test_no_sentence_of_val_stands_in_train(samples: list[Read]) -> None:
     found = {
-        (split, side): {sentence_key(getattr(s, side)) for s in samples if s.split == split}
+        (split, side): {text_key(getattr(s, side)) for s in samples if s.split == split}
         for split in ("train", "val")
         for side in ("ru", "en")
     }
@@ -115,17 +117,29 @@ def test_samples_too_long_are_dropped_and_counted(tmp_path: Path) -> None:
     assert 0 < len(found) < 200
 
 
+def test_pairs_of_uneven_tokens_are_dropped_if_asked(tmp_path: Path) -> None:
+    rows = tagged_rows(200)
+    uneven = {"ru": "хорошо, сервер читает новый файл", "en": "ok server reads"}
+    values = {"max_token_ratio": 1.2, "ratio_slack_tokens": 0, "max_length_ratio": 9}
+    result = build(small(tmp_path, [*rows, uneven], **values))
+    found = read_back(open_dataset(str(tmp_path / "data/datasets/small")))
+    assert all(max(one.num_tokens) <= 1.2 * min(one.num_tokens) for one in found)
+    dropped = result.manifest.stats["funnel"]["dropped"]
+    assert dropped == {"token_ratio": 201 - len(found)}
+
+
 def test_val_targets_that_train_holds_are_dropped_from_val(tmp_path: Path) -> None:
     rows = [
-        {"ru": row["ru"], "en": f"One of {index % 40} answers, letters."}
+        {"ru": row["ru"], "en": f"One of {LETTERS[index % 40]} answers, letters."}
         for index, row in enumerate(tagged_rows(400))
     ]
-    result = build(small(tmp_path, rows, val_fraction=0.3, max_length_ratio=50, vocab_size=450))
+    lenient = {"max_length_ratio": 50, "max_lost_number_share": 1}
+    result = build(small(tmp_path, rows, val_fraction=0.3, vocab_size=450, **lenient))
     funnel = result.manifest.stats["funnel"]
     assert funnel["dropped"]["val_target_in_train"] > 50
     found = read_back(open_dataset(str(tmp_path / "data/datasets/small")))
-    train = {sentence_key(sample.en) for sample in found if sample.split == "train"}
-    val = {sentence_key(sample.en) for sample in found if sample.split == "val"}
+    train = {text_key(sample.en) for sample in found if sample.split == "train"}
+    val = {text_key(sample.en) for sample in found if sample.split == "val"}
     assert not train & val
 
 

@@ -1,7 +1,6 @@
 """A real RU/EN corpus, built several times → one version, whole, tagged and exact."""
 
 import dataclasses
-import os
 from pathlib import Path
 
 import pytest
@@ -10,25 +9,15 @@ from dataservice.prepare.build import BuildResult, build
 from dataservice.prepare.clean import clean
 from dataservice.prepare.sources import parse_chunk, read_chunks
 from dataservice.prepare.tokenizer import load_tokenizer
-from dataservice.settings import BuildSettings, SourceSettings
+from dataservice.settings import BuildSettings
+from dataservice.source_settings import SourceSettings
 from dataservice.verify import verify
 from shards.dataset import Dataset, open_dataset
 from shards.sample import pair_id, pair_key
 from tests.dataservice.prepare.builds import check_funnel
+from tests.real_corpus import CORPUS, needs_corpus
 
-CORPUS = os.environ.get("PROMETHEUS_CORPUS")
-
-pytestmark = [
-    pytest.mark.corpus,
-    pytest.mark.slow,
-    pytest.mark.timeout(1800),
-    pytest.mark.skipif(
-        CORPUS is None,
-        reason="needs a real RU/EN corpus: a JSONL of about 200 thousand pairs (ru, en, and if "
-        "known author, city, year, source), for example from Debian's message catalogues, or your "
-        "own; set PROMETHEUS_CORPUS=FILE",
-    ),
-]
+pytestmark = [*needs_corpus, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +80,10 @@ def test_validation_is_a_tenth(builds: Builds) -> None:
 def test_decoding_gives_exactly_the_cleaned_text(builds: Builds, tmp_path: Path) -> None:
     cleaned = {}
     for chunk in read_chunks(builds.source, tmp_path / "chunks", []):
-        for pair in parse_chunk(chunk):
-            sides = clean(pair.ru), clean(pair.en)
+        pairs = parse_chunk(chunk)
+        assert pairs.tgt is not None
+        for texts in zip(pairs.src, pairs.tgt, strict=True):
+            sides = clean(texts[0]), clean(texts[1])
             cleaned[pair_id(pair_key(*sides))] = sides
     manifest = builds.dataset.manifest
     tokenizer = load_tokenizer(builds.dataset.read_blob(manifest.tokenizer))

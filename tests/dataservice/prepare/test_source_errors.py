@@ -10,7 +10,7 @@ import pytest
 
 from dataservice.errors import SourceError
 from dataservice.prepare.sources import CHUNK_BYTES
-from dataservice.settings import SourceSettings
+from dataservice.source_settings import SourceSettings
 from tests.dataservice.prepare.source_files import (
     PAIRS,
     jsonl,
@@ -37,7 +37,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "nothing.jsonl"
     fails(tmp_path, SourceSettings(path=path), str(path), "is not there", "check its path")
     there = write(tmp_path / "ru.txt", b"")
-    fails(tmp_path, SourceSettings(ru=there, en=path), str(path))
+    fails(tmp_path, SourceSettings(src=there, tgt=path), str(path))
 
 
 @pytest.mark.parametrize(
@@ -48,21 +48,21 @@ def test_an_unknown_ending_is_named_with_the_known_ones(tmp_path: Path, name: st
     if name == "jsonl":
         assert texts(read(SourceSettings(path=path), tmp_path)) == PAIRS
     else:
-        fails(tmp_path, SourceSettings(path=path), name, ".jsonl", ".tsv", "RU.txt,EN.txt")
+        fails(tmp_path, SourceSettings(path=path), name, ".jsonl", ".tsv", "SRC.txt,TGT.txt")
 
 
 @pytest.mark.parametrize(("ru", "en"), [(3, 2), (2, 3), (0, 1), (1, 0), (5000, 1)])
 def test_unequal_numbers_of_lines_are_both_told(tmp_path: Path, ru: int, en: int) -> None:
     source = SourceSettings(
-        ru=write(tmp_path / "ru.txt", "да\n".encode() * ru),
-        en=write(tmp_path / "en.txt", b"yes\n" * en),
+        src=write(tmp_path / "ru.txt", "да\n".encode() * ru),
+        tgt=write(tmp_path / "en.txt", b"yes\n" * en),
     )
     fails(tmp_path, source, f"ru.txt has {ru} and", f"en.txt has {en} lines", "align the files")
 
 
 def test_one_line_more_without_its_end_is_a_line(tmp_path: Path) -> None:
     source = SourceSettings(
-        ru=write(tmp_path / "ru.txt", "да\nнет".encode()), en=write(tmp_path / "en.txt", b"yes\n")
+        src=write(tmp_path / "ru.txt", "да\nнет".encode()), tgt=write(tmp_path / "en.txt", b"yes\n")
     )
     fails(tmp_path, source, "ru.txt has 2", "en.txt has 1")
 
@@ -86,7 +86,7 @@ def test_a_bad_byte_beyond_the_first_chunk_is_found_at_its_line(tmp_path: Path) 
 def test_a_bad_byte_of_a_parallel_file_names_that_file(tmp_path: Path) -> None:
     ru = write(tmp_path / "ru.txt", "да\nнет\n".encode())
     en = write(tmp_path / "en.txt", "yes\nнет\n".encode("cp1251"))
-    fails(tmp_path, SourceSettings(ru=ru, en=en), f"{en}:2: byte 1")
+    fails(tmp_path, SourceSettings(src=ru, tgt=en), f"{en}:2: byte 1")
 
 
 def test_another_encoding_of_unicode_is_no_utf8(tmp_path: Path) -> None:
@@ -112,20 +112,20 @@ def test_another_encoding_of_unicode_is_no_utf8(tmp_path: Path) -> None:
         ("NaN", "float instead of a JSON object"),
         ("{}", "'ru' is missing"),
         ('{"ru": "да"}', "'en' is missing"),
-        ('{"ru": 1, "en": "yes"}', "'ru' is missing or not a string"),
-        ('{"ru": "да", "en": null}', "'en' is missing or not a string"),
-        ('{"ru": "да", "en": NaN}', "'en' is missing or not a string"),
-        ('{"ru": ["да"], "en": "yes"}', "'ru' is missing or not a string"),
-        ('{"ru": "\\ud800", "en": "yes"}', "'ru' is missing or not a string"),
-        ('{"ru": "да", "en": "a\\udc00b"}', "'en' is missing or not a string"),
+        ('{"ru": 1, "en": "yes"}', "'ru' is not a string"),
+        ('{"ru": "да", "en": null}', "'en' is missing"),
+        ('{"ru": "да", "en": NaN}', "'en' is not a string"),
+        ('{"ru": ["да"], "en": "yes"}', "'ru' is not a string"),
+        ('{"ru": "\\ud800", "en": "yes"}', "broken JSON"),
+        ('{"ru": "да", "en": "a\\udc00b"}', "broken JSON"),
         ('{"ru": "да", "en": "yes", "author": {}}', "'author'"),
         ('{"ru": "да", "en": "yes", "city": ["Омск"]}', "'city'"),
         ('{"ru": "да", "en": "yes", "year": NaN}', "'year'"),
         ('{"ru": "да", "en": "yes", "year": 2025.5}', "'year'"),
         ('{"ru": "да", "en": "yes", "year": true}', "'year'"),
         ('{"ru": "да", "en": "yes", "source": 1e400}', "'source'"),
-        ('{"ru": "да", "en": "yes", "author": "\\ud800"}', "'author'"),
-        ('{"ru": "да", "en": "yes", "source": "x\\udfff"}', "'source'"),
+        ('{"ru": "да", "en": "yes", "author": "\\ud800"}', "broken JSON"),
+        ('{"ru": "да", "en": "yes", "source": "x\\udfff"}', "broken JSON"),
     ],
 )
 def test_a_record_that_cannot_be_is_found_at_its_line(tmp_path: Path, row: str, told: str) -> None:
@@ -188,4 +188,4 @@ def test_a_flipped_byte_of_an_archive_never_changes_pairs_in_silence(tmp_path: P
 
 def test_a_line_without_end_is_refused_before_memory_is_full(tmp_path: Path) -> None:
     path = write(tmp_path / "c.jsonl.zst", zstd(b"x\n" + bytes(40 << 20)))
-    fails(tmp_path, SourceSettings(path=path), f"{path}:2: a line of more than 16 MiB")
+    fails(tmp_path, SourceSettings(path=path), f"{path}:2: a line of more than 16777216 bytes")

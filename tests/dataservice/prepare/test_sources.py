@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dataservice.prepare.sources import CHUNK_BYTES, parse_chunk, read_chunks, write_demo_source
-from dataservice.settings import SourceSettings
+from dataservice.source_settings import SourceSettings
 from shards.manifest import InputInfo
 from tests.dataservice.prepare.source_files import (
     PACKERS,
@@ -66,7 +66,7 @@ def test_parallel_files_read_the_same_in_every_form(
         write(tmp_path / f"{name}.txt{suffix}", pack(changes_of_form(data)[form]))
         for name, data in zip(("ru", "en"), sides, strict=True)
     ]
-    found = read(SourceSettings(ru=paths[0], en=paths[1]), tmp_path)
+    found = read(SourceSettings(src=paths[0], tgt=paths[1]), tmp_path)
     assert texts(found) == PAIRS
     assert {pair.source for pair in found} == {"ru"}
 
@@ -83,7 +83,7 @@ def test_empty_lines_between_records_are_no_records(tmp_path: Path) -> None:
 def test_an_empty_line_of_parallel_files_is_an_empty_side(tmp_path: Path) -> None:
     ru = write(tmp_path / "ru.txt", "один\n\nтри\n\n".encode())
     en = write(tmp_path / "en.txt", b"one\ntwo\n\n\n")
-    found = texts(read(SourceSettings(ru=ru, en=en), tmp_path))
+    found = texts(read(SourceSettings(src=ru, tgt=en), tmp_path))
     assert found == [("один", "one"), ("", "two"), ("три", ""), ("", "")]
 
 
@@ -122,10 +122,10 @@ def test_a_large_file_comes_in_chunks_that_know_their_lines(tmp_path: Path) -> N
     assert len(chunks) == 3
     assert all(chunk.num_bytes >= CHUNK_BYTES for chunk in chunks[:-1])
     assert sum(chunk.num_bytes for chunk in chunks) == path.stat().st_size
-    found = [list(parse_chunk(chunk)) for chunk in chunks]
-    assert [pair for part in found for pair in texts(part)] == pairs
+    found = [parse_chunk(chunk) for chunk in chunks]
+    assert [pair for part in found for pair in zip(part.src, part.tgt or [], strict=True)] == pairs
     first_lines = [1, 1 + len(found[0]), 1 + len(found[0]) + len(found[1])]
-    assert [chunk.first_line for chunk in chunks] == first_lines
+    assert [chunk.first for chunk in chunks] == first_lines
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,21 @@ from typing import Any
 
 import pytest
 
-from dataservice.prepare.tags import Tags, choose_tag_symbols, resolve_tags, tag_ids
+from dataservice.prepare import tags
+from dataservice.prepare.pair import Pairs
+from dataservice.prepare.rows import Labels
+from dataservice.prepare.tags import (
+    TagCounts,
+    choose_tag_symbols,
+    default_names,
+    labels_of_pairs,
+    tag_ids,
+)
 from dataservice.settings import BuildSettings
 from shards.sample import TAG_KINDS
+
+Known = tuple[str | None, str | None, str | None]
+DEFAULTS = default_names(BuildSettings())
 
 
 def settings(**values: Any) -> BuildSettings:
@@ -18,26 +30,43 @@ def counts(**names: dict[str, int]) -> dict[str, Counter[str]]:
     return {kind: Counter(names.get(kind, {})) for kind in TAG_KINDS}
 
 
+def labels(known: Known) -> Labels:
+    """The labels of one pair of the source `books`."""
+    author, city, year = ([name] for name in known)
+    pairs = Pairs(src=["а"], tgt=["a"], author=author, city=city, year=year, source=[" books\n"])
+    (found,) = labels_of_pairs(pairs)
+    return Labels.load(found)
+
+
 @pytest.mark.parametrize(
     ("known", "expected"),
     [
-        ((None, None, None), ("MagistrTheOne", "Krasnodar", "2025")),
-        (("", "", ""), ("MagistrTheOne", "Krasnodar", "2025")),
-        (("<>", " ", "?!"), ("MagistrTheOne", "Krasnodar", "2025")),
+        ((None, None, None), ("", "", "")),
+        (("", "", ""), ("", "", "")),
+        (("<>", " ", "?!"), ("", "", "")),
         (("А. Блок", "Санкт-Петербург", "1912"), ("А._Блок", "Санкт-Петербург", "1912")),
-        (("<author_X>", None, "1912 г."), ("author_X", "Krasnodar", "1912_г")),
-        ((None, "Омск", None), ("MagistrTheOne", "Омск", "2025")),
+        (("<author_X>", None, "1912 г."), ("author_X", "", "1912_г")),
+        ((None, "Омск", None), ("", "Омск", "")),
     ],
 )
-def test_a_pair_has_its_own_tags_or_the_defaults(
-    known: tuple[str | None, str | None, str | None], expected: tuple[str, str, str]
+def test_a_pair_has_its_own_names_made_token_safe(
+    known: Known, expected: tuple[str, str, str]
 ) -> None:
-    assert resolve_tags(*known, settings()) == Tags(*expected)
+    assert labels(known) == Labels(*expected, "books")
 
 
-def test_the_defaults_are_settings() -> None:
-    mine = settings(default_author="Анна К.", default_city="Омск", default_year=1999)
-    assert resolve_tags(None, None, None, mine) == Tags("Анна_К", "Омск", "1999")
+def test_what_no_source_names_gets_the_default_of_the_settings() -> None:
+    mine = settings(default_author="Анна К.", default_city="Омск", default_year=1999, min_tags=3)
+    symbols = {
+        symbol: number
+        for number, symbol in enumerate(choose_tag_symbols(counts(author={"": 9, "Б": 1}), mine))
+    }
+    assert tag_ids(Labels("", "", "", "books"), symbols, default_names(mine)) == (
+        symbols["<author_Анна_К>"],
+        symbols["<city_Омск>"],
+        symbols["<year_1999>"],
+    )
+    assert "<author_Б>" in symbols
 
 
 @pytest.mark.parametrize("min_tags", [3, 6, 7, 100, 101, 500, 2000])
@@ -106,13 +135,25 @@ def test_a_name_without_a_symbol_falls_back_to_its_kind() -> None:
             choose_tag_symbols(counts(city={"Омск": 1}), settings(min_tags=3, max_authors=0))
         )
     }
-    assert tag_ids(Tags("Неизвестный", "Омск", "1812"), symbols) == (
+    assert tag_ids(Labels("Неизвестный", "Омск", "1812", ""), symbols, DEFAULTS) == (
         symbols["<author>"],
         symbols["<city_Омск>"],
         symbols["<year>"],
     )
-    assert tag_ids(Tags("MagistrTheOne", "Krasnodar", "2025"), symbols) == (
+    assert tag_ids(Labels("MagistrTheOne", "Krasnodar", "2025", ""), symbols, DEFAULTS) == (
         symbols["<author_MagistrTheOne>"],
         symbols["<city_Krasnodar>"],
         symbols["<year_2025>"],
     )
+
+
+def test_of_very_many_names_the_frequent_ones_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tags, "_MOST_NAMES", 3)
+    total = TagCounts()
+    for part in range(9):
+        total.add(counts(author={"Анна": 5, "Блок": 4, f"имя{part}": 1}))
+        assert len(total.by_kind["author"]) <= 6
+    assert total.by_kind["author"]["Анна"] == 45
+    assert total.by_kind["author"]["Блок"] == 36

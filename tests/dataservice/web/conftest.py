@@ -29,21 +29,32 @@ FAKE_BUILD = Path(__file__).parents[1] / "jobs" / "fake_build.py"
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A source of distinct pairs, so that nothing is dropped."""
     path = tmp_path_factory.mktemp("corpus") / "houses.jsonl"
+    # names, since pairs that differ by numbers alone are near duplicates, and one split
+    names = [(_spell(number, "абвгдежзик"), _spell(number, "abcdefghik")) for number in range(500)]
     lines = [
         {
-            "ru": f"Дом номер {number} стоит на улице {number % 37} у реки.",
-            "en": f"House number {number} stands in street {number % 37} by the river.",
+            "ru": f"Дом {ru} стоит на улице {number % 37} у реки.",
+            "en": f"House {en} stands in street {number % 37} by the river.",
         }
-        for number in range(500)
+        for number, (ru, en) in enumerate(names)
     ]
     path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     return path
 
 
+def _spell(number: int, letters: str) -> str:
+    return "".join(letters[int(digit)] for digit in f"{number:03d}").capitalize()
+
+
 @pytest.fixture(scope="session")
 def small(corpus: Path) -> dict[str, object]:
     """Build settings that are quick."""
-    return {"sources": [str(corpus)], "vocab_size": 700, "processes": 1, "shard_bytes": 1 << 16}
+    return {
+        "sources": [str(corpus)],
+        "vocab_size": 700,
+        "processes": 1,
+        "shard_bytes": 1 << 16,
+    }
 
 
 @pytest.fixture(scope="session")

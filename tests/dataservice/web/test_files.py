@@ -11,7 +11,7 @@ from shards.manifest import Manifest
 from shards.store import LocalStore
 
 IMMUTABLE = "public, max-age=31536000, immutable"
-FILES = ("latest", "manifest", "stats", "shard", "model")
+FILES = ("latest", "manifest", "stats", "report", "shard", "model")
 
 
 @pytest.fixture
@@ -21,6 +21,7 @@ def paths(manifest: Manifest, version: str) -> dict[str, str]:
         "latest": "demo/latest.json",
         "manifest": f"demo/versions/{version}/manifest.json",
         "stats": f"demo/versions/{version}/dataset_stats.json",
+        "report": f"demo/versions/{version}/report.html",
         "shard": manifest.splits["train"].shards[0].path,
         "model": manifest.tokenizer.path,
     }
@@ -38,7 +39,11 @@ def test_a_file_comes_with_its_length_type_and_strong_etag(
 ) -> None:
     data = (data_dir / "datasets" / paths[kind]).read_bytes()
     response = client.request(method, f"/datasets/{paths[kind]}")
-    types = {"shard": "application/zstd", "model": "application/octet-stream"}
+    types = {
+        "shard": "application/zstd",
+        "model": "application/octet-stream",
+        "report": "text/html; charset=utf-8",
+    }
     assert response.status_code == 200
     assert response.headers["content-length"] == str(len(data))
     assert response.headers["content-type"] == types.get(kind, "application/json")
@@ -193,17 +198,27 @@ def test_a_version_is_there_only_once_its_manifest_is(
     client: TestClient, data_dir: Path, version: str
 ) -> None:
     (data_dir / "datasets/demo/versions" / version / "manifest.json").unlink()
-    for file in ("manifest.json", "dataset_stats.json"):
+    for file in ("manifest.json", "dataset_stats.json", "report.html"):
         assert client.get(f"/datasets/demo/versions/{version}/{file}").status_code == 404
 
 
+@pytest.mark.parametrize("file", ["dataset_stats.json", "report.html"])
 def test_statistics_that_were_removed_point_to_the_manifest(
-    client: TestClient, data_dir: Path, version: str
+    client: TestClient, data_dir: Path, version: str, file: str
 ) -> None:
-    (data_dir / "datasets/demo/versions" / version / "dataset_stats.json").unlink()
-    response = client.get(f"/datasets/demo/versions/{version}/dataset_stats.json")
+    (data_dir / "datasets/demo/versions" / version / file).unlink()
+    response = client.get(f"/datasets/demo/versions/{version}/{file}")
     assert response.status_code == 404
-    assert "manifest.json has the same" in response.json()["detail"]
+    assert f"has no {file}; its manifest.json has the same" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_report_may_load_and_run_nothing(
+    client: TestClient, paths: dict[str, str], method: str
+) -> None:
+    response = client.request(method, f"/datasets/{paths['report']}")
+    assert response.headers["content-security-policy"].startswith("default-src 'none'")
+    assert response.headers["x-content-type-options"] == "nosniff"
 
 
 def test_a_folder_in_place_of_a_blob_is_no_blob(client: TestClient, data_dir: Path) -> None:

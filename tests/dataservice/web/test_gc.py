@@ -138,7 +138,8 @@ def test_what_was_collected_answers_410_and_says_what_to_do(
     gone = {blob.path for blob in manifest.blobs()} - {blob.path for blob in there.blobs()}
     assert gone
     base = f"demo/versions/{version}"
-    paths = [base, f"{base}/manifest.json", f"{base}/dataset_stats.json", *gone]
+    files = ("manifest.json", "dataset_stats.json", "report.html")
+    paths = [base, *(f"{base}/{file}" for file in files), *gone]
     for path in paths:
         assert client.request(method, f"/datasets/{path}").status_code == 200
     client.post("/gc", json=NOW)

@@ -34,6 +34,7 @@ def test_the_list_of_data_sets_says_what_a_trainer_is_pointed_at(
                 "url": f"{ROOT}/demo",
                 "versions_url": f"{ROOT}/demo/versions",
                 "latest_url": f"{ROOT}/demo/versions/{version}",
+                "report_url": f"{ROOT}/demo/versions/{version}/report.html",
                 "samples": 500,
                 "problem": None,
             }
@@ -71,9 +72,18 @@ def test_a_version_in_short_agrees_with_its_manifest(
     assert page["funnel"]["kept"] == 500
     assert page["tokenizer"]["url"] == f"{ROOT}/{manifest.tokenizer.path}"
     assert "shards" not in page
-    for link in ("manifest_url", "stats_url"):
+    for link in ("manifest_url", "stats_url", "report_url"):
         assert client.get(page[link]).status_code == 200
     assert client.head(page["tokenizer"]["url"]).status_code == 200
+
+
+def test_a_version_without_a_report_has_no_link_to_one(
+    client: TestClient, data_dir: Path, version: str
+) -> None:
+    assert client.get("/datasets/demo").json()["report_url"].endswith("/report.html")
+    (data_dir / "datasets/demo/versions" / version / "report.html").unlink()
+    for path in ("/datasets/demo", f"/datasets/demo/versions/{version}"):
+        assert client.get(path).json()["report_url"] is None
 
 
 @pytest.mark.parametrize(

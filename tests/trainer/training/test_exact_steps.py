@@ -103,10 +103,13 @@ def test_a_lost_pair_ends_a_run_and_nothing_behind_its_last_checkpoint_is_kept(
     settings: TrainSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = set_up(settings)
+    stream = run.sources[0].stream(stream_config(run)).at(Cursor(), rank=0, world_size=1)
+    end = next(step for step, batch in enumerate(stream, start=1) if batch.cursor.window == 2)
     with pytest.raises(LostSamplesError, match=r"^window 1 .* is missing;"):
-        run_losing(run, monkeypatch, 10)
+        run_losing(run, monkeypatch, end)
     saved = [folder.name for folder in list_checkpoints(run.checkpoints)]
-    assert saved == ["step-00000007"], "though more steps were made until the window ended"
+    every = settings.save_every
+    assert saved == [f"step-{step:08d}" for step in range((end - 1) // every * every, 0, -every)]
     checkpoint, _ = newest_checkpoint(run.checkpoints)
     again = set_up(settings, checkpoint)
     run_losing(again, monkeypatch, None)

@@ -1,0 +1,1 @@
+"""Preparing a data set from text: speed, memory and disk beside peers, and the filters' quality."""

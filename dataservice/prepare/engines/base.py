@@ -1,0 +1,48 @@
+"""What every engine promises, and what is said of a unit that kills its workers.
+
+Units depend on the input alone, never on the number of workers, so that the results do not
+either. Data goes through files; what crosses a process boundary is small.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Final, Protocol, TypeVar
+
+from dataservice.errors import WorkerDiedError
+
+Unit = TypeVar("Unit")
+Result = TypeVar("Result")
+
+MAX_DEATHS: Final = 3
+_LABEL_CHARS: Final = 120
+
+
+class Engine(AbstractContextManager["Engine"], Protocol):
+    """Maps functions over units; workers live as long as its context."""
+
+    def map(self, function: Callable[[Unit], Result], units: Iterable[Unit]) -> Iterator[Result]:
+        """Results in unit order; units are taken a few ahead of the results, never all at once.
+
+        A worker that dies is replaced and its unit run again. The function may run twice for one
+        unit, so what it writes must be the same each time and be put in place by a rename.
+
+        Raises:
+            WorkerDiedError: when a unit's worker died three times; whatever `function` raises.
+        """
+        ...
+
+
+def label_of(unit: object) -> str:
+    """What people are told of a unit: its own `label`, or how it prints, cut."""
+    label = getattr(unit, "label", None)
+    text = label if isinstance(label, str) else repr(unit)
+    return text if len(text) <= _LABEL_CHARS else f"{text[: _LABEL_CHARS - 1]}…"
+
+
+def worker_died(unit: object) -> WorkerDiedError:
+    """The error for a unit whose worker died once too often."""
+    return WorkerDiedError(
+        f"the worker of {label_of(unit)} died {MAX_DEATHS} times (out of memory, killed, or "
+        "crashed in a library); nothing was published; give the machine more memory or take that "
+        "text out, and run the same command again: what was finished is not done again"
+    )

@@ -1,0 +1,49 @@
+"""Texts → their code points end to end, on which a question costs nanoseconds a character."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+NUM_POINTS: Final = 0x110000
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class CodePoints:
+    """N texts of C code points: those of text i are `points[starts[i]:starts[i + 1]]`."""
+
+    points: npt.NDArray[np.uint32]  # [C]
+    starts: npt.NDArray[np.int64]  # [N + 1]
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> Self:
+        """Lay texts end to end; lone surrogates are kept as they are."""
+        data = "".join(texts).encode("utf-32-le", "surrogatepass")
+        starts = np.zeros(len(texts) + 1, np.int64)
+        np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=starts[1:])
+        return cls(np.frombuffer(data, np.uint32), starts)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Characters of each text [N]."""
+        return np.diff(self.starts)
+
+    def sums(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
+        """Sums of a value for each code point, text by text [N]; C values."""
+        ends = np.zeros(len(values) + 1, np.int64)
+        np.cumsum(values, dtype=np.int64, out=ends[1:])
+        return ends[self.starts[1:]] - ends[self.starts[:-1]]
+
+    def count(self, table: Mask) -> npt.NDArray[np.int64]:
+        """How many code points of each text a table of all code points marks [N]."""
+        return self.sums(table[self.points])
+
+
+def point_table(points: Iterable[int]) -> Mask:
+    """A table of all code points that marks the given ones."""
+    table = np.zeros(NUM_POINTS, np.bool_)
+    table[list(points)] = True
+    return table

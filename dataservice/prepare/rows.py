@@ -1,0 +1,172 @@
+"""Kept pairs ↔ the files between the stages: a line each, and their keys in an array.
+
+A line is src, tgt and the pair's labels, between unit separators. No cleaned text holds these, nor
+an end of line.
+"""
+
+import io
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from dataservice.prepare.keys import Keys
+from dataservice.prepare.spill import SpillFile, open_spill, spill
+
+_SEPARATOR: Final = "\x1f"
+_SEPARATOR_BYTES: Final = _SEPARATOR.encode()
+NUM_BUCKETS: Final = 4096
+_BUCKET_SHIFT: Final = 52
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Labels:
+    """Token-safe author, city and year of a pair, empty if unknown, and the name of its source."""
+
+    author: str
+    city: str
+    year: str
+    source: str
+
+    def dump(self) -> str:
+        return "\t".join((self.author, self.city, self.year, self.source))
+
+    @classmethod
+    def load(cls, text: str) -> Self:
+        return cls(*text.split("\t"))
+
+
+class RowKeys:
+    """What is compared instead of texts, row by row: the pair's 128 bits, and folded sides."""
+
+    DTYPE: Final = np.dtype([("id", "<u8"), ("rest", "<u8"), ("src", "<u8"), ("tgt", "<u8")])
+
+    @classmethod
+    def of(cls, digests: Sequence[bytes], src: Keys, tgt: Keys) -> npt.NDArray[np.void]:
+        """An array of rows [N] from 16-byte pair keys and the folded keys of both sides."""
+        rows = np.zeros(len(digests), cls.DTYPE)
+        words = np.frombuffer(b"".join(digests), ">u8").reshape(-1, 2)
+        rows["id"], rows["rest"] = words[:, 0], words[:, 1]
+        rows["src"], rows["tgt"] = src, tgt
+        return rows
+
+
+def bodies(src: Iterable[str], tgt: Iterable[str]) -> list[bytes]:
+    """`SRC\x1fTGT` of each pair: the very bytes that are hashed to its key."""
+    return [f"{one}{_SEPARATOR}{other}".encode() for one, other in zip(src, tgt, strict=True)]
+
+
+def dump_lines(texts: Iterable[bytes], labels: Sequence[str]) -> list[bytes]:
+    """The lines of pairs, whose bodies come first."""
+    ends = {text: f"{_SEPARATOR}{text}\n".encode() for text in set(labels)}
+    return [body + ends[text] for body, text in zip(texts, labels, strict=True)]
+
+
+def count_labels(lines: Iterable[bytes]) -> Counter[str]:
+    """How many lines have the same labels, as `Labels.dump` wrote them."""
+    ends = Counter([line[line.rindex(_SEPARATOR_BYTES) + 1 : -1] for line in lines])
+    return Counter({end.decode(): number for end, number in ends.items()})
+
+
+def load_columns(data: bytes) -> tuple[list[str], list[str], list[str]]:
+    """Sources, targets and labels of whole lines."""
+    fields = data.decode().replace("\n", _SEPARATOR).split(_SEPARATOR)
+    fields.pop()  # behind the last line
+    if len(fields) % 3:
+        raise ValueError(f"{len(fields)} fields are no rows of three")
+    return fields[0::3], fields[1::3], fields[2::3]
+
+
+@dataclass(frozen=True, slots=True)
+class BucketFile:
+    """The rows of one chunk, in order of their buckets; any range of buckets is one read.
+
+    Beside the lines lie their keys, and where each bucket begins in both.
+    """
+
+    folder: Path  # of the build
+    stem: str
+
+    @classmethod
+    def of_chunk(cls, folder: Path, chunk: int) -> "BucketFile":
+        """The file of a chunk, by its number."""
+        return cls(folder, f"clean/{chunk:06d}")
+
+    @property
+    def starts(self) -> Path:
+        """Where each bucket begins: int64 [2, buckets + 1], of rows and of bytes."""
+        return self.folder / f"{self.stem}.starts"
+
+    def write(
+        self, lines: Sequence[bytes], keys: npt.NDArray[np.void]
+    ) -> tuple[SpillFile, SpillFile, SpillFile]:
+        """Write rows, those of a bucket in the order given."""
+        buckets = bucket_of(keys["src"])
+        order = np.argsort(buckets, kind="stable")
+        ends = np.searchsorted(buckets[order], np.arange(1, NUM_BUCKETS + 1))
+        lengths = np.fromiter(map(len, lines), np.int64, len(lines))[order]
+        starts = np.zeros((2, NUM_BUCKETS + 1), "<i8")
+        starts[0, 1:] = ends
+        starts[1] = np.concatenate([[0], np.cumsum(lengths)])[starts[0]]
+        text = b"".join([lines[row] for row in order.tolist()])
+        return (
+            spill(self.folder, f"{self.stem}.rows", text),
+            spill(self.folder, f"{self.stem}.keys", keys[order].tobytes()),
+            spill(self.folder, f"{self.stem}.starts", starts.tobytes()),
+        )
+
+    def read(
+        self, starts: npt.NDArray[np.int64], buckets: tuple[int, int]
+    ) -> tuple[list[bytes], npt.NDArray[np.void]]:
+        """Lines and keys of buckets [begin, end), given the file's row of a starts table."""
+        (first, last), (begin, end) = starts[:, list(buckets)].tolist()
+        if first == last:
+            return [], np.zeros(0, RowKeys.DTYPE)
+        lines = _read(self.folder / f"{self.stem}.rows", begin, end)
+        size = RowKeys.DTYPE.itemsize
+        keys = _read(self.folder / f"{self.stem}.keys", first * size, last * size)
+        return lines.splitlines(keepends=True), np.frombuffer(keys, RowKeys.DTYPE)
+
+
+def bucket_of(src_keys: Keys) -> npt.NDArray[np.int64]:
+    """The bucket of each row, of its source sentence alone: what folds alike meets in one."""
+    return (src_keys >> np.uint64(_BUCKET_SHIFT)).astype(np.int64)
+
+
+def buckets_of(partition: int, num_partitions: int) -> tuple[int, int]:
+    """The buckets [begin, end) of a partition."""
+    return (
+        partition * NUM_BUCKETS // num_partitions,
+        (partition + 1) * NUM_BUCKETS // num_partitions,
+    )
+
+
+def join_starts(files: Sequence[BucketFile], folder: Path, path: str) -> SpillFile:
+    """Put the starts of all chunks into one file, which a partition looks into without reading."""
+    with open_spill(folder, path) as out:
+        for file in files:
+            out.write(file.starts.read_bytes())
+    return out.spilled
+
+
+def open_starts(path: Path) -> npt.NDArray[np.int64]:
+    """The starts of all chunks [chunks, 2, buckets + 1], of rows and of bytes, from the disk."""
+    table = np.memmap(path, "<i8", "r")
+    return table.reshape(-1, 2, NUM_BUCKETS + 1)
+
+
+def _read(path: Path, begin: int, end: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(begin)
+        return file.read(end - begin)
+
+
+def dump_array(array: npt.NDArray[np.generic]) -> bytes:
+    """The bytes of an .npy file; numpy's own writing does not say that a disk is full."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()

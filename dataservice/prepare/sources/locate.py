@@ -1,0 +1,147 @@
+"""A source's location → the files it stands for, in an order that is always the same."""
+
+import glob
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from dataservice.errors import SourceError
+from dataservice.source_settings import (
+    Format,
+    Reading,
+    SourceSettings,
+    format_of,
+    is_url,
+    label_of,
+    packing_of,
+)
+
+_PATTERN: Final = frozenset("*?[")
+_NO_TEXT: Final = (".md", ".license", ".gitattributes")
+KNOWN: Final = ".jsonl, .tsv, .parquet, .tmx, .po or .mo (plain, .gz, .zst or .xz)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One file: where it is, and how it is read."""
+
+    location: str
+    """A path or a URL."""
+    format: Format
+    label: str
+    packing: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Of the request that fetches it."""
+    sha256: str | None = None
+    num_bytes: int | None = None
+    shown: str = ""
+    """What errors call it; the location by default."""
+
+    @property
+    def name(self) -> str:
+        return self.shown or self.location
+
+
+def locate(source: SourceSettings, reading: Reading) -> Iterator[tuple[Place, ...]]:
+    """The files of a source: one at a time, or two that are parallel.
+
+    Raises:
+        SourceError: when there is none, or one is in no known format.
+    """
+    if source.path is None:
+        if not reading.tgt_lang:
+            raise SourceError(
+                f"source {', '.join(source.locations)} has two sides, and --tgt-lang '' says that "
+                "texts have no translation; name one file, or set the language"
+            )
+        yield tuple(
+            replace(place(at, source), label=source.label, format="txt") for at in source.locations
+        )
+    elif source.path.startswith("hf://"):
+        from dataservice.prepare.sources.hub import hub_places
+
+        yield from ((found,) for found in hub_places(source, reading))
+    elif is_url(source.path):
+        yield (checked(place(source.path, source), reading),)
+    else:
+        for path in local_paths(source):
+            yield (checked(place(path, source), reading),)
+
+
+def local_paths(source: SourceSettings) -> list[str]:
+    """The files that a path means: itself, those of a folder, or those that match a pattern."""
+    path = source.path or ""
+    if "\0" in path:
+        raise SourceError(f"source {path!r} is no path; check it")
+    if os.path.isdir(path):  # noqa: PTH112
+        from dataservice.prepare.sources.hub import folder_paths
+
+        return folder_paths(Path(path), source)
+    if os.path.lexists(path) or not _PATTERN & set(path):
+        return [path]
+    found = sorted(name for name in glob.glob(path, recursive=True) if not Path(name).is_dir())  # noqa: PTH207
+    if not found:
+        raise SourceError(f"source {path} matches no file; check the pattern")
+    return found
+
+
+def text_files(folder: Path, source: SourceSettings) -> list[str]:
+    """All files of a folder, hidden and explaining ones aside.
+
+    Raises:
+        SourceError: when there is none, or one that cannot be read as text.
+    """
+    found = []
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if any(part.startswith(".") for part in parts) or path.is_dir():
+            continue
+        if path.name.lower().endswith(_NO_TEXT) or path.name.upper().startswith("LICENSE"):
+            continue
+        if source.format is None and format_of(path.name) is None:
+            raise SourceError(
+                f"source {folder} holds {path.relative_to(folder)}, which is none of {KNOWN}; move "
+                "it, or name the files with a pattern"
+            )
+        found.append(str(path))
+    if not found:
+        raise SourceError(f"source {folder} is a folder without text; check its path")
+    return found
+
+
+def place(location: str, source: SourceSettings) -> Place:
+    """How a file is read: as its name says, where the settings do not."""
+    found = source.format or format_of(location)
+    if found is None and source.path is not None:
+        raise SourceError(
+            f"source {shown(location)} is none of {KNOWN}; rename it, give its `format`, or give "
+            "two parallel text files as SRC.txt,TGT.txt"
+        )
+    return Place(
+        location=location,
+        format=found or "txt",
+        label=source.name or label_of(location),
+        packing=packing_of(location),
+        shown=shown(location),
+    )
+
+
+def checked(found: Place, reading: Reading) -> Place:
+    """A file that holds both sides, or needs only one."""
+    if found.format == "txt" and reading.tgt_lang:
+        raise SourceError(
+            f"source {found.name} is one text file, which is none of {KNOWN}; give two parallel "
+            "ones as SRC.txt,TGT.txt, or --tgt-lang '' for texts without a translation"
+        )
+    return found
+
+
+def shown(location: str) -> str:
+    """A location as it may be written down: without what a URL keeps secret."""
+    if not is_url(location):
+        return location
+    scheme, _, rest = location.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path.partition('?')[0].partition('#')[0]}"

@@ -1,0 +1,1 @@
+"""What a person sees and reaches, in a real browser."""

@@ -1,0 +1,102 @@
+"""Rows of a source → what the first stages of a build leave of them, read back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dataservice.prepare.chunks import CleanResult, CleanUnit, clean_chunk
+from dataservice.prepare.partition import (
+    SPLITS,
+    SplitFiles,
+    SplitResult,
+    SplitUnit,
+    split_partition,
+)
+from dataservice.prepare.rows import BucketFile, Labels, join_starts, load_columns
+from dataservice.prepare.sources import read_chunks
+from shards.manifest import Split
+from tests.dataservice.prepare.builds import small
+
+
+class Kept(NamedTuple):
+    """A pair as it lies in a split."""
+
+    pair_id: int
+    src: str
+    tgt: str
+    labels: Labels
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The results of both stages, and the folder of the second."""
+
+    cleaned: list[CleanResult]
+    split: list[SplitResult]
+    folder: Path
+
+    def rows(self, split: Split, partition: int) -> list[Kept]:
+        """The rows of one split of one partition, in order."""
+        files = SplitFiles(self.folder, partition, split)
+        src, tgt, labels = load_columns(files.lines.read_bytes())
+        ids = np.load(files.ids).tolist()
+        return [
+            Kept(number, one, other, Labels.load(text))
+            for number, one, other, text in zip(ids, src, tgt, labels, strict=True)
+        ]
+
+    def all_rows(self, *splits: Split) -> list[Kept]:
+        """The rows of the given splits, or of both."""
+        return [
+            row
+            for partition in range(len(self.split))
+            for split in splits or SPLITS
+            for row in self.rows(split, partition)
+        ]
+
+    def dropped(self) -> dict[tuple[str, str], int]:
+        """How many rows the second stage dropped, by source and reason."""
+        return dict(
+            sum((part.funnel.dropped for part in self.split), type(self.split[0].funnel.dropped)())
+        )
+
+
+def run_stages(
+    folder: Path, rows: Sequence[dict[str, Any]], number: int = 1, **values: Any
+) -> Stages:
+    """Clean the rows, and split them in the given number of partitions."""
+    settings = small(folder, rows, **values)
+    chunks = list(read_chunks(settings.sources[0], folder / "read", [], settings.reading))
+    for name in ("clean", "split"):
+        (folder / name).mkdir()
+    units = [
+        CleanUnit(
+            number=index,
+            chunk=chunk,
+            rows=BucketFile.of_chunk(folder, index),
+            label="",
+            test_file=None,
+            settings=settings,
+        )
+        for index, chunk in enumerate(chunks)
+    ]
+    cleaned = [clean_chunk(unit) for unit in units]
+    join_starts([unit.rows for unit in units], folder, "starts")
+    split = [
+        split_partition(
+            SplitUnit(
+                partition=index,
+                num_partitions=number,
+                num_chunks=len(chunks),
+                folder=folder,
+                starts_file="starts",
+                near_file=None,
+                settings=settings,
+            )
+        )
+        for index in range(number)
+    ]
+    return Stages(cleaned, split, folder)

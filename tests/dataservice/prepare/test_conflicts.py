@@ -1,0 +1,48 @@
+"""Target sentences of two splits → those in both, however they lie in partitions and ranges."""
+
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+
+from dataservice.prepare import conflicts
+from dataservice.prepare.conflicts import target_conflicts
+from dataservice.prepare.partition import SplitFiles
+from shards.manifest import Split
+
+
+def write(folder: Path, seed: int, num_partitions: int) -> tuple[set[int], int]:
+    """Random keys of both splits in partitions; those in both, and how many rows validate."""
+    numbers = np.random.default_rng(seed)
+    pool = numbers.integers(0, 2**64, 300, dtype=np.uint64)
+    pool[:3] = 0, 2**64 - 1, 2**63
+    held: dict[str, set[int]] = {"train": set(), "val": set()}
+    num_val = 0
+    for partition in range(num_partitions):
+        for split, rows in (("train", 60), ("val", 25)):
+            keys = numbers.choice(pool, rows)
+            (folder / "split").mkdir(exist_ok=True)
+            np.save(SplitFiles(folder, partition, cast("Split", split)).targets, keys)
+            held[split] |= set(keys.tolist())
+            num_val += rows if split == "val" else 0
+    return held["train"] & held["val"], num_val
+
+
+@pytest.mark.parametrize("num_partitions", [1, 3])
+@pytest.mark.parametrize("most_keys", [1, 7, 1000])
+def test_a_conflict_is_what_stands_in_both_splits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_partitions: int, most_keys: int
+) -> None:
+    expected, num_val = write(tmp_path, most_keys, num_partitions)
+    monkeypatch.setattr(conflicts, "_MOST_KEYS", most_keys)
+    found = target_conflicts(tmp_path, num_partitions, num_val)
+    assert found.tolist() == sorted(expected)
+    assert expected
+
+
+def test_without_validation_there_is_no_conflict(tmp_path: Path) -> None:
+    (tmp_path / "split").mkdir()
+    np.save(SplitFiles(tmp_path, 0, "train").targets, np.arange(5, dtype=np.uint64))
+    np.save(SplitFiles(tmp_path, 0, "val").targets, np.zeros(0, np.uint64))
+    assert target_conflicts(tmp_path, 1, 0).tolist() == []

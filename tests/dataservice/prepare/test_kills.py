@@ -1,0 +1,91 @@
+"""A real build, killed at every durable step and at random → the version of an undisturbed one."""
+
+import os
+import random
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from tests.dataservice.prepare.kills import build_command, build_version, versions_after_kills
+
+_DEMO = ("--demo-pairs", "400", "--vocab-size", "900")
+_PARTS = ("--demo-pairs", "4000", "--vocab-size", "900", "--partition-bytes", "65536")
+_KILL_SHARE = 0.2
+_MAX_KILLS = 5
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_kill_at_any_durable_step_ends_in_the_clean_runs_version(tmp_path: Path) -> None:
+    options = (*_DEMO, "--processes", "1")
+    clean = build_version(tmp_path / "clean", *options)
+    after = versions_after_kills(tmp_path, *options)
+    assert len(after) > 20
+    assert {step: version for step, version in after.items() if version != clean} == {}
+
+
+def children_of(pid: int) -> list[int]:
+    """The workers of a build that is at work."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += [int(child) for child in task.read_text().split()]
+        except OSError:
+            continue  # the thread has just ended
+    return found
+
+
+def is_worker(pid: int) -> bool:
+    """Whether a child is one of the pool, not the tracker of its resources."""
+    try:
+        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+@contextmanager
+def running_build(folder: Path, *options: str) -> Iterator[tuple[int, Iterator[str]]]:
+    """A build at work: its process, and the lines that tell its progress; it must end well or
+    by a kill."""
+    command = build_command(folder, *options, "--progress", "json")
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as build:
+        assert build.stderr is not None
+        yield build.pid, iter(build.stderr)
+        rest = build.stderr.read()
+    assert build.returncode in (0, -signal.SIGKILL), rest
+
+
+def test_workers_killed_at_random_change_nothing(tmp_path: Path) -> None:
+    clean = build_version(tmp_path / "clean", *_PARTS, "--processes", "1")
+    options = (*_PARTS, "--processes", "2")
+    chosen = random.Random(0)
+    killed = 0
+    with running_build(tmp_path / "data", *options) as (pid, lines):
+        for _ in lines:  # a unit is finished between two kills, so none is taken for poison
+            workers = [worker for worker in children_of(pid) if is_worker(worker)]
+            if workers and killed < _MAX_KILLS and chosen.random() < _KILL_SHARE:
+                os.kill(chosen.choice(workers), signal.SIGKILL)
+                killed += 1
+    assert killed >= 3
+    assert build_version(tmp_path / "data", *options) == clean
+
+
+def test_a_build_killed_at_random_goes_on_and_ends_in_the_same_version(tmp_path: Path) -> None:
+    clean = build_version(tmp_path / "clean", *_PARTS, "--processes", "1")
+    options = (*_PARTS, "--processes", "2")
+    chosen = random.Random(1)
+    folders = set()
+    for _ in range(4):
+        with running_build(tmp_path / "data", *options) as (pid, lines):
+            list(islice(lines, chosen.randrange(2, 12)))
+            os.kill(pid, signal.SIGKILL)
+        folders |= {path.name for path in (tmp_path / "data" / "work").glob("build-*")}
+    assert len(folders) == 1  # each run found the folder of the one before
+    assert build_version(tmp_path / "data", *options) == clean
