@@ -85,11 +85,6 @@ def combine(one: Keys, other: Keys) -> Keys:
     return mix(mix(one) + other)
 
 
-def text_key(text: str) -> int:
-    """The key of a single text, as `fold_keys` gives it."""
-    return int(fold_keys(CodePoints.of([text]))[0])
-
-
 def in_sorted(values: Keys, known: Keys) -> npt.NDArray[np.bool_]:
     """Which values stand in a sorted array, which may lie on the disk [N]."""
     if not len(known):

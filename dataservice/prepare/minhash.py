@@ -9,7 +9,6 @@ import numpy.typing as npt
 from dataservice.errors import BuildError
 from dataservice.filter_settings import FilterSettings
 from dataservice.prepare.filters.side import Counts, Side
-from dataservice.prepare.points import Mask
 
 Bands = npt.NDArray[np.uint64]
 _SEED: Final = 20
@@ -41,16 +40,6 @@ def band_hashes(texts: Sequence[str], settings: FilterSettings) -> Bands:
     values = np.array(digests.to_rows(), np.uint64)
     bands[rows] = _fold(values.reshape(len(rows), settings.minhash_bands, settings.minhash_rows))
     return bands
-
-
-def repeats(bands: Bands, order: Counts) -> Mask:
-    """The rows that share a band with a row of a lower order [M]; bands [M, B], order [M]."""
-    found = np.zeros(len(bands), np.bool_)
-    for band in bands.T:
-        ranked = np.lexsort((order, band))
-        ordered = band[ranked]
-        found[ranked[1:][(ordered[1:] == ordered[:-1]) & (ordered[1:] != 0)]] = True
-    return found
 
 
 def _shingles(side: Side) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:

@@ -1,6 +1,6 @@
 """Texts → their code points end to end, on which a question costs nanoseconds a character."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -36,14 +36,3 @@ class CodePoints:
         ends = np.zeros(len(values) + 1, np.int64)
         np.cumsum(values, dtype=np.int64, out=ends[1:])
         return ends[self.starts[1:]] - ends[self.starts[:-1]]
-
-    def count(self, table: Mask) -> npt.NDArray[np.int64]:
-        """How many code points of each text a table of all code points marks [N]."""
-        return self.sums(table[self.points])
-
-
-def point_table(points: Iterable[int]) -> Mask:
-    """A table of all code points that marks the given ones."""
-    table = np.zeros(NUM_POINTS, np.bool_)
-    table[list(points)] = True
-    return table

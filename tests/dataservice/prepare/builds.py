@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dataservice.prepare.keys import fold_keys
+from dataservice.prepare.points import CodePoints
 from dataservice.prepare.tokenizer import load_tokenizer
 from dataservice.settings import BuildSettings
 from shards.dataset import Dataset
@@ -107,3 +109,8 @@ def check_funnel(manifest: Manifest) -> None:
         assert number == sum(part["dropped"].get(reason, 0) for part in by_source.values())
     for source in manifest.sources:
         assert source.samples == sum(by_source[source.name]["kept"].values())
+
+
+def text_key(text: str) -> int:
+    """The folded key of a single text."""
+    return int(fold_keys(CodePoints.of([text]))[0])

@@ -8,14 +8,13 @@ import pytest
 
 from dataservice.prepare.build import BuildResult, build
 from dataservice.prepare.clean import clean
-from dataservice.prepare.keys import text_key
 from dataservice.prepare.tokenizer import load_tokenizer
 from shards.block import MAX_BLOCK_SAMPLES
 from shards.dataset import Dataset, open_dataset
 from shards.reader import read_shard
 from shards.sample import pair_id, pair_key, safe_name
 from shards.store import LocalStore
-from tests.dataservice.prepare.builds import Read, read_back, small, tagged_rows
+from tests.dataservice.prepare.builds import Read, read_back, small, tagged_rows, text_key
 
 LETTERS = [f"{one}{other}" for one in "abcdefgh" for other in "vwxyz"]
 

@@ -8,8 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dataservice.prepare import keys as keys_module
-from dataservice.prepare.keys import combine, fold_keys, in_sorted, mix, text_key
+from dataservice.prepare.keys import combine, fold_keys, in_sorted, mix
 from dataservice.prepare.points import CodePoints
+from tests.dataservice.prepare.builds import text_key
 
 KNOWN = [
     12035550249420947055,

@@ -6,14 +6,25 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from dataservice.errors import BuildError
-from dataservice.prepare.minhash import band_hashes, repeats
+from dataservice.prepare.minhash import band_hashes
 from dataservice.settings import BuildSettings
 
 _KNOWN = [4257560974079994516, 1254289063311090712]
 _WORDS = tuple(f"слово{number}" for number in range(500))
+
+
+def repeats(bands: npt.NDArray[np.uint64], order: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """The rows that share a band with a row of a lower order [M]; bands [M, B], order [M]."""
+    found = np.zeros(len(bands), np.bool_)
+    for band in bands.T:
+        ranked = np.lexsort((order, band))
+        ordered = band[ranked]
+        found[ranked[1:][(ordered[1:] == ordered[:-1]) & (ordered[1:] != 0)]] = True
+    return found
 
 
 def text(seed: int, num_words: int = 60) -> list[str]:

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataservice.prepare.keys import fold_keys, text_key
+from dataservice.prepare.keys import fold_keys
 from dataservice.prepare.partition import SPLITS, SplitFiles, validates
 from dataservice.prepare.points import CodePoints
 from dataservice.prepare.rows import NUM_BUCKETS, buckets_of
 from dataservice.settings import BuildSettings
 from shards.sample import pair_id, pair_key
-from tests.dataservice.prepare.builds import tagged_rows
+from tests.dataservice.prepare.builds import tagged_rows, text_key
 from tests.dataservice.prepare.stages import run_stages
 
 

@@ -281,14 +281,30 @@ class ShuffleBuffer(BatchStream):
 
 
 MUTANTS = {
-    OffByOne: r"step 8, batch \d+ of window 1 of epoch 0 of .*: "
-    r"(its pairs are those of step 9|it has \d+ pairs, not \d+: .* missing); ",
-    Dropping: r"step 9, batch \d+ .*: it has \d+ pairs, not \d+: pair [0-9a-f]{16} is missing; ",
-    Repeating: r"step 9, batch \d+ .*: it has \d+ pairs, not \d+: pair [0-9a-f]{16} came twice; ",
-    Swapping: r"step 9, batch \d+ .*: its pairs are the same in another order; ",
-    Rewriting: r"step 9, batch \d+ .*: it differs in target_ids; ",
-    Ending: r"step 9, batch \d+ .*: it does not come; ",
+    OffByOne: r"step 8, {eighth} of window 1 of epoch 0 of .*: "
+    r"(its pairs are those of step 9|it has {ninth_pairs} pairs, not {eighth_pairs}: .*); ",
+    Dropping: r"step 9, {ninth} .*: it has {fewer} pairs, not {ninth_pairs}: "
+    r"pair [0-9a-f]{{16}} is missing; ",
+    Repeating: r"step 9, {ninth} .*: it has {more} pairs, not {ninth_pairs}: "
+    r"pair [0-9a-f]{{16}} came twice; ",
+    Swapping: r"step 9, {ninth} .*: its pairs are the same in another order; ",
+    Rewriting: r"step 9, {ninth} .*: it differs in target_ids; ",
+    Ending: r"step 9, {ninth} .*: it does not come; ",
 }
+
+
+def expected_message(pairs: Dataset, mutant: type[BatchStream]) -> str:
+    """The pattern of a mutant, with what steps 8 and 9 of the exact stream are."""
+    steps = list(itertools.islice(BatchStream(pairs, CONFIG), 9))
+    ninth_pairs = len(steps[8].pair_ids)
+    return MUTANTS[mutant].format(
+        eighth=f"batch {steps[6].cursor.batch}",
+        ninth=f"batch {steps[7].cursor.batch}",
+        eighth_pairs=len(steps[7].pair_ids),
+        ninth_pairs=ninth_pairs,
+        fewer=ninth_pairs - 1,
+        more=ninth_pairs + 1,
+    )
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
@@ -297,7 +313,7 @@ def test_a_stream_that_is_not_exact_is_found_with_the_first_difference(
 ) -> None:
     reading = Reading((mutant(pairs, CONFIG),))
     write_steps(reading, tmp_path / "steps", steps=WHOLE)
-    with pytest.raises(InexactStreamError, match=MUTANTS[mutant]) as told:
+    with pytest.raises(InexactStreamError, match=expected_message(pairs, mutant)) as told:
         restore(reading, tmp_path / "steps", 7, None, Layout())
     assert "restored behind step 7 by 1 rank(s) with 0 loader process(es)" in str(told.value)
     assert len(str(told.value).splitlines()) == 1
