@@ -53,12 +53,14 @@ def work_folder(
     *,
     keep_s: float = 0,
     keep_bytes: int = 0,
+    keep_this: bool = True,
     report: Report = silent,
 ) -> Iterator[Path]:
     """A build's own folder, locked while we live; without a key nobody finds it again.
 
     It is removed at the end, except when the build was interrupted or may succeed later, or fits
-    `keep_bytes` with those of other finished builds, the latest first. Those of builds that were
+    `keep_bytes` with those of other finished builds, the latest first, unless `keep_this` says no.
+    Those of builds that were
     killed are removed when nothing was done in them for `keep_s` seconds. A second build with the
     same key waits for the first.
     """
@@ -70,7 +72,7 @@ def work_folder(
             if key is None or (isinstance(error, Exception) and not _may_pass(error)):
                 _remove(work, folder)
             raise
-        if keep_bytes:
+        if keep_bytes and keep_this:
             (folder / _FINISHED).touch()
         else:
             _remove(work, folder)

@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -190,3 +191,22 @@ def test_a_disk_that_is_too_small_is_an_error_and_abandoned_work_goes_first(
         assert folders(tmp_path) == ["build-a"]
         with (folder / "lock").open("rb") as lock, pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # and ours is still ours
+
+
+def test_finished_work_is_kept_up_to_so_many_bytes_the_latest_first(tmp_path: Path) -> None:
+    def work(key: str, **values: Any) -> None:
+        with work_folder(tmp_path, key, keep_s=100, **values) as folder, Journal(folder):
+            (folder / "file").write_bytes(bytes(1000))
+
+    def kept() -> list[str]:
+        return sorted(path.name for path in tmp_path.glob("build-*"))
+
+    work("a", keep_bytes=2500)
+    work("b", keep_bytes=2500)
+    assert kept() == ["build-a", "build-b"]
+    work("not-kept", keep_bytes=2500, keep_this=False)
+    assert kept() == ["build-a", "build-b"], "it costs nobody else's"
+    work("c", keep_bytes=2500)
+    assert kept() == ["build-b", "build-c"]
+    work("d", keep_bytes=0)
+    assert kept() == []
