@@ -19,6 +19,7 @@ from dataservice.prepare.build import build
 from dataservice.prepare.memo import WordMemo
 from dataservice.settings import BuildSettings
 from dataservice.verify import verify
+from shards.cli.console import Report, silent
 from shards.dataset import open_dataset
 
 Request = dict[str, Any]
@@ -32,14 +33,19 @@ CHANGES: Final[dict[str, dict[str, Any]]] = {
 
 
 def build_version(
-    data_dir: Path, corpus: Path, vocab_size: int, model: Path | None, **changes: Any
+    data_dir: Path,
+    corpus: Path,
+    vocab_size: int,
+    model: Path | None,
+    report: Report = silent,
+    **changes: Any,
 ) -> Path:
     """Build a version of the corpus in this process, and say where it is."""
     settings = {"sources": [str(corpus)], "name": _NAME, "data_dir": data_dir, "processes": 1}
     settings["vocab_size"] = vocab_size
     if model is not None:
         settings["tokenizer"] = str(model)
-    result = build(BuildSettings(**(settings | changes)))
+    result = build(BuildSettings(**(settings | changes)), report)
     return data_dir / "datasets" / _NAME / "versions" / result.version
 
 
@@ -110,9 +116,12 @@ def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def base(request: Request) -> Request:
-    """A data set that is there before a reshard, and how much text it keeps."""
-    folder, out = Path(request["folder"]), Path(request["cache"])
-    for old in (folder, out):
+    """A data set that is there before a reshard, and how much text it keeps.
+
+    It is built where it will be resharded, since text is kept for a place, and then put aside.
+    """
+    folder, out, kept = (Path(request[name]) for name in ("folder", "cache", "base"))
+    for old in (folder, out, kept):
         shutil.rmtree(old, ignore_errors=True)
     version = build_version(
         folder, Path(request["corpus"]), request["vocab_size"], Path(request["model"])
@@ -120,6 +129,8 @@ def base(request: Request) -> Request:
     lines = export_text(open_dataset(str(version)), out, tags="none")
     text_bytes = sum(path.stat().st_size for path in out.iterdir()) - sum(lines.values())
     shutil.rmtree(out)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    folder.rename(kept)
     return {"pairs": sum(lines.values()) // 2, "text_bytes": text_bytes}
 
 
@@ -145,11 +156,17 @@ def reshard(request: Request) -> Request:
             Path(request["corpus"]),
             request["vocab_size"],
             Path(request["model"]),
+            _refuse_reading,
             **changes,
         )
     )
     shutil.rmtree(folder)
     return {"elapsed_s": elapsed, "memos": len(memos)}
+
+
+def _refuse_reading(stage: str, done: int, total: int | None) -> None:  # noqa: ARG001
+    if stage == "read":
+        raise RuntimeError("the text was not kept, so this is no reshard but a whole build")
 
 
 def commands(request: Request) -> Request:

@@ -94,7 +94,7 @@ class Run:
             folder = self._base(size)
             if not folder.exists():
                 self.session.done.pop(f"base/{size}", None)
-            self.measure(f"base/{size}", OURS, "base", size, folder=str(folder))
+            self.measure(f"base/{size}", OURS, "base", size, base=str(folder))
 
     def _base(self, size: int) -> Path:
         return self.session.work / "base" / str(size)

@@ -294,6 +294,7 @@ class _Build:
         units = (
             EncodeUnit(
                 partition=partition,
+                is_last=partition == len(partitions) - 1,
                 folder=self.folder,
                 conflicts_file=_CONFLICTS,
                 model=vocabulary.info,

@@ -51,6 +51,13 @@ def may_be_mojibake(text: str) -> bool:
     return _MAYBE_BAD.search(text) is not None
 
 
+def may_be_markup(text: str) -> bool:
+    """Whether there is anything in a text that `strip_markup` looks at."""
+    if "&" in text and _ENTITY.search(text):
+        return True
+    return "<" in text and bool(_ELEMENT.search(text) or _OWN_TAG.search(text))
+
+
 def strip_markup(text: str) -> str:
     """Remove HTML elements and comments, decode entities, and drop look-alikes of our tags."""
     while "&" in text and (decoded := _ENTITY.sub(_character, text)) != text:

@@ -13,7 +13,7 @@ from typing import Final, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from dataservice.prepare.points import CodePoints
+from dataservice.prepare.lines import END, Lines
 from shards.lengths import ShardLengths, merge_lengths
 from shards.manifest import ShardInfo
 
@@ -110,6 +110,13 @@ class PointCounts:
         np.add.at(counts, places, np.concatenate([self.counts, other.counts]))
         return PointCounts(points, counts)
 
+    def __sub__(self, other: "PointCounts") -> "PointCounts":
+        """Without those of some of the texts."""
+        counts = self.counts.copy()
+        counts[np.searchsorted(self.points, other.points)] -= other.counts
+        left = counts > 0
+        return PointCounts(self.points[left], counts[left])
+
     @property
     def num_chars(self) -> int:
         return int(self.counts.sum())
@@ -123,6 +130,22 @@ class PointCounts:
     def count(self, point: int) -> int:
         """How often one code point occurs."""
         return int(self.counts[self.points == point].sum())
+
+
+@dataclass(frozen=True, slots=True)
+class TextCounts:
+    """The characters of N texts."""
+
+    points: PointCounts
+    lengths: npt.NDArray[np.int64]  # [N]
+
+    @classmethod
+    def of(cls, lines: Lines) -> Self:
+        """Count the characters, ends of lines apart."""
+        points = np.frombuffer(lines.text.encode("utf-32-le"), np.uint32)
+        ends = PointCounts(np.array([END], np.uint32), np.array([len(lines)], np.int64))
+        counts = PointCounts.of(points)
+        return cls(counts - ends if len(lines) else counts, lines.lengths)
 
 
 @dataclass(slots=True)
@@ -152,10 +175,10 @@ class SplitCounts:
         """Words of texts in normal form, between which there is one space."""
         return self.points[language].count(ord(" ")) + self.samples
 
-    def add_texts(self, texts: Mapping[str, CodePoints]) -> None:
-        """Count the characters of texts that are kept: by language, src before tgt."""
+    def add_texts(self, texts: Mapping[str, TextCounts]) -> None:
+        """Add texts that are kept: by language, src before tgt."""
         for language, one in texts.items():
-            self.points[language] = _plus(self.points.get(language), PointCounts.of(one.points))
+            self.points[language] = _plus(self.points.get(language), one.points)
             found = count_bins(one.lengths, LENGTH_EDGES)
             self.char_lengths[language] = _plus(self.char_lengths.get(language), found)
         lengths = [one.lengths for one in texts.values()]

@@ -1,22 +1,23 @@
 """Rows of one partition → shards in the store, and the counts the manifest needs."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from dataservice.prepare.counts import SplitCounts, StageCounts
+from dataservice.prepare.counts import PointCounts, SplitCounts, StageCounts, TextCounts
 from dataservice.prepare.keys import in_sorted
 from dataservice.prepare.known import KnownPairs, ShardFile, block_prefix, known_pairs
+from dataservice.prepare.lines import Lines
 from dataservice.prepare.memo_cache import open_memo
-from dataservice.prepare.partition import SPLITS, SplitFiles
-from dataservice.prepare.points import CodePoints, Mask
+from dataservice.prepare.partition import SPLITS, SplitFiles, load_points
+from dataservice.prepare.points import Mask
 from dataservice.prepare.ragged import Ragged
-from dataservice.prepare.rows import Labels, load_columns
+from dataservice.prepare.rows import Labels
 from dataservice.prepare.spill import SpillFile, spill
 from dataservice.prepare.tags import default_names, tag_ids
 from dataservice.settings import BuildSettings
@@ -34,6 +35,7 @@ class EncodeUnit:
     """Work of one process: encode one partition and store its shards."""
 
     partition: int
+    is_last: bool
     folder: Path
     conflicts_file: str  # npy, uint64, sorted: target sentences of val that train holds too
     model: TokenizerInfo
@@ -65,19 +67,46 @@ class _Rows:
     """The N rows of one split of one partition."""
 
     ids: npt.NDArray[np.uint64]
-    src: Sequence[str]
-    tgt: Sequence[str]
-    labels: Sequence[str]
+    src: Lines
+    tgt: Lines
+    points: tuple[PointCounts, PointCounts]  # of src and of tgt
+    labels: Sequence[Labels]  # [L], all different
+    label_rows: npt.NDArray[np.uint32]  # [N], which of the labels are each row's
 
-    def take(self, kept: Mask) -> "_Rows":
-        wanted = kept.tolist()
-        columns = (list(compress(column, wanted)) for column in (self.src, self.tgt, self.labels))
-        return _Rows(self.ids[kept], *columns)
+    @classmethod
+    def load(cls, files: SplitFiles) -> "_Rows":
+        src, tgt, labels = (
+            file.read_bytes().decode() for file in (files.src, files.tgt, files.labels)
+        )
+        lengths = np.load(files.lengths)
+        return cls(
+            ids=np.load(files.ids),
+            src=Lines.of_lengths(src, lengths[0]),
+            tgt=Lines.of_lengths(tgt, lengths[1]),
+            points=load_points(np.load(files.points)),
+            labels=[Labels.load(line) for line in labels.split("\n")[:-1]],
+            label_rows=np.load(files.label_rows),
+        )
 
-    def drop(self, reason: str, rows: npt.NDArray[np.int64], funnel: StageCounts) -> None:
-        for row in rows.tolist():
-            source = Labels.load(self.labels[row]).source
-            funnel.drop(reason, source, self.src[row], self.tgt[row])
+    def drop(self, reasons: Mapping[str, Mask], funnel: StageCounts) -> "_Rows":
+        """The rest, once the rows that each mask marks are counted; no row has two reasons."""
+        for reason, marked in reasons.items():
+            for row in np.flatnonzero(marked).tolist():
+                source = self.labels[self.label_rows[row]].source
+                funnel.drop(reason, source, self.src[row], self.tgt[row])
+        dropped = functools.reduce(np.logical_or, reasons.values())
+        if not dropped.any():
+            return self
+        gone = (TextCounts.of(side.take(dropped)).points for side in (self.src, self.tgt))
+        src, tgt = (all_points - some for all_points, some in zip(self.points, gone, strict=True))
+        return _Rows(
+            ids=self.ids[~dropped],
+            src=self.src.take(~dropped),
+            tgt=self.tgt.take(~dropped),
+            points=(src, tgt),
+            labels=self.labels,
+            label_rows=self.label_rows[~dropped],
+        )
 
 
 def encode_partition(unit: EncodeUnit) -> EncodeResult:
@@ -93,11 +122,10 @@ def encode_partition(unit: EncodeUnit) -> EncodeResult:
         num_encoded += encoded
         too_long = np.maximum(src.lengths, tgt.lengths) > unit.settings.max_tokens
         uneven = _uneven(src, tgt, unit.settings) & ~too_long
-        if (dropped := too_long | uneven).any():
-            rows.drop("too_many_tokens", np.flatnonzero(too_long), funnel)
-            rows.drop("token_ratio", np.flatnonzero(uneven), funnel)
-            kept = np.flatnonzero(~dropped)
-            rows, src, tgt = rows.take(~dropped), src.take(kept), tgt.take(kept)
+        rows = rows.drop({"too_many_tokens": too_long, "token_ratio": uneven}, funnel)
+        if len(rows.ids) < len(src):
+            kept = np.flatnonzero(~(too_long | uneven))
+            src, tgt = src.take(kept), tgt.take(kept)
         splits[split], lengths = _write(rows, src, tgt, split, unit)
         spilled += [*map(SpillFile.of_blob, splits[split].shards), lengths]
     return EncodeResult(splits, funnel, num_encoded, tuple(spilled))
@@ -115,12 +143,11 @@ def _uneven(src: Ragged, tgt: Ragged, settings: BuildSettings) -> Mask:
 def _read_rows(unit: EncodeUnit, split: Split, funnel: StageCounts) -> _Rows:
     """The rows of a split; those of val whose target stands in train are dropped."""
     files = SplitFiles(unit.folder, unit.partition, split)
-    rows = _Rows(np.load(files.ids), *load_columns(files.lines.read_bytes()))
+    rows = _Rows.load(files)
     if split == "val" and unit.settings.tgt_lang:
         conflicts = np.load(unit.folder / unit.conflicts_file, mmap_mode="r")
         leaked = in_sorted(np.load(files.targets), conflicts)
-        rows.drop("val_target_in_train", np.flatnonzero(leaked), funnel)
-        rows = rows.take(~leaked)
+        rows = rows.drop({"val_target_in_train": leaked}, funnel)
     return rows
 
 
@@ -132,10 +159,11 @@ def _encode(rows: _Rows, known: KnownPairs, unit: EncodeUnit) -> tuple[Ragged, R
     )
     places, is_known = known.find(rows.ids)
     new = np.flatnonzero(~is_known)
-    fresh = rows.take(~is_known) if len(new) < len(rows.ids) else rows
-    src, tgt = (Ragged(*cache.memo.encode(side)) for side in (fresh.src, fresh.tgt))
-    cache.save()
-    if len(new) == len(rows.ids):
+    all_new = len(new) == len(rows.ids)
+    sides = (side if all_new else side.take(~is_known) for side in (rows.src, rows.tgt))
+    src, tgt = (Ragged(*cache.memo.encode_lines(side)) for side in sides)
+    cache.save(at_last=unit.is_last)
+    if all_new:
         return src, tgt, len(new)
     # rows of both kinds, one kind after the other, then put into their order
     order = np.argsort(np.concatenate([new, np.flatnonzero(is_known)]))
@@ -149,11 +177,14 @@ def _write(
 ) -> tuple[SplitCounts, SpillFile]:
     settings = unit.settings
     counts = SplitCounts()
-    sources, tags = _label_ids(rows.labels, unit, counts)
-    sides = [(settings.src_lang, rows.src, src), (settings.tgt_lang, rows.tgt, tgt)]
-    sides = [side for side in sides if side[0]]
-    counts.add_texts({language: CodePoints.of(texts) for language, texts, _ in sides})
-    for language, _, ids in sides:
+    sources, tags = _label_ids(rows, unit, counts)
+    languages = [language for language in (settings.src_lang, settings.tgt_lang) if language]
+    texts = [
+        TextCounts(points, side.lengths)
+        for points, side in zip(rows.points, (rows.src, rows.tgt), strict=True)
+    ]
+    counts.add_texts(dict(zip(languages, texts, strict=False)))
+    for language, ids in zip(languages, (src, tgt), strict=False):
         counts.add_pieces(language, ids.values, unit.model.vocab_size)
     dtype = id_dtype(unit.model.vocab_size)
     # ids(tags + text) = ids(tags) + ids(text): other tags need no encoding
@@ -167,24 +198,20 @@ def _write(
 
 
 def _label_ids(
-    labels: Sequence[str], unit: EncodeUnit, counts: SplitCounts
+    rows: _Rows, unit: EncodeUnit, counts: SplitCounts
 ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint32]]:
     """The source's number [N] and the three tag ids [N, 3] of each row; both are counted."""
-    distinct = list(dict.fromkeys(labels))
-    numbers = {text: number for number, text in enumerate(distinct)}
-    rows = np.fromiter(map(numbers.__getitem__, labels), np.int64, len(labels))
-    loaded = [Labels.load(text) for text in distinct]
     defaults = default_names(unit.settings)
-    tags = np.array([tag_ids(one, unit.symbols, defaults) for one in loaded], np.uint32)
+    tags = np.array([tag_ids(one, unit.symbols, defaults) for one in rows.labels], np.uint32)
     tags = tags.reshape(-1, 3)
-    sources = np.array([unit.sources[one.source] for one in loaded], np.uint16)
-    for one, ids, number in zip(
-        loaded, tags.tolist(), np.bincount(rows, minlength=len(distinct)).tolist(), strict=True
-    ):
-        counts.sources[one.source] += number
-        for tag in ids:
+    sources = np.array([unit.sources[one.source] for one in rows.labels], np.uint16)
+    numbers = np.bincount(rows.label_rows, minlength=len(rows.labels))
+    for label in np.flatnonzero(numbers).tolist():
+        number = int(numbers[label])
+        counts.sources[rows.labels[label].source] += number
+        for tag in tags[label].tolist():
             counts.tags[tag] += number
-    return sources[rows], tags[rows]
+    return sources[rows.label_rows], tags[rows.label_rows]
 
 
 def _blocks(

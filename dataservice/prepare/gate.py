@@ -12,7 +12,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from dataservice.prepare.clean import QUOTED_CAPITALS, QUOTES, STRANGE, clean, strip_invisible
+from dataservice.prepare.clean import (
+    QUOTED_CAPITALS,
+    QUOTES,
+    STRANGE,
+    clean,
+    may_be_markup,
+    strip_invisible,
+)
 from dataservice.prepare.points import NUM_POINTS, CodePoints
 
 # Scripts whose composed letters are told by the tables below; the rest is cleaned one by one.
@@ -22,34 +29,42 @@ Rows = npt.NDArray[np.int64]
 _DOUBTFUL: Final = 1  # cleaning may do something about it wherever it stands
 _QUOTE: Final = 2  # a wrong decoding may hold it between two of _CAPITAL, else it is innocent
 _CAPITAL: Final = 4
+_OPENING: Final = 16  # markup may begin here; most of what does so is none
 _SPACE: Final = 8  # a space of another kind; all that cleaning does is to write one space
 
 
 def clean_all(texts: list[str]) -> tuple[list[str], CodePoints, list[int]]:
     """Every text cleaned, their code points, and the rows that were changed."""
     points = CodePoints.of(texts)
-    rows, spaced = doubtful(points)
+    rows, opened, spaced = doubtful(points)
+    marked = [row for row in opened.tolist() if may_be_markup(texts[row])]
+    rows = np.union1d(rows, np.array(marked, np.int64))
     changed = {row: text for row in rows.tolist() if (text := clean(texts[row])) != texts[row]}
     # all that is wrong with these is their spaces
+    spaced = np.setdiff1d(spaced, rows, assume_unique=True)
     changed |= {row: " ".join(texts[row].split()) for row in spaced.tolist()}
     if not changed:
         return texts, points, []
     texts = texts.copy()
     for row, text in changed.items():
         texts[row] = text
-    return texts, CodePoints.of(texts), sorted(changed)
+    rows = np.array(sorted(changed), np.int64)
+    return texts, points.replace(rows, [texts[row] for row in rows.tolist()]), rows.tolist()
 
 
-def doubtful(points: CodePoints) -> tuple[Rows, Rows]:
-    """Rows of the texts that `clean` may change, and those of which it only changes the spaces."""
-    kinds = _kinds()[points.points]
+def doubtful(points: CodePoints) -> tuple[Rows, Rows, Rows]:
+    """Rows of the texts that `clean` may change, each kind sorted.
+
+    Those of the second kind it changes if they may be markup, those of the third in their spaces.
+    """
+    kinds = _kinds().take(points.points)
     found = np.flatnonzero(kinds == _DOUBTFUL)
     quotes = np.flatnonzero(kinds == _QUOTE)
     quotes = quotes[(quotes > 0) & (quotes < len(kinds) - 1)]
     inside = (kinds[quotes - 1] == _CAPITAL) & (kinds[quotes + 1] == _CAPITAL)
     rows = _rows_of(np.concatenate([found, quotes[inside]]), points)
-    spaced = _rows_of(_spaces(points, kinds), points)
-    return rows, np.setdiff1d(spaced, rows, assume_unique=True)
+    opened = _rows_of(np.flatnonzero(kinds == _OPENING), points)
+    return rows, opened, _rows_of(_spaces(points, kinds), points)
 
 
 def _rows_of(places: Rows, points: CodePoints) -> Rows:
@@ -85,9 +100,10 @@ def _every_char() -> str:
 def _kind(char: str) -> int:
     if char.isspace():
         return 0 if char == " " else _SPACE
+    if char in "&<":
+        return _OPENING
     inert = (
-        char not in "&<"
-        and not unicodedata.combining(char)
+        not unicodedata.combining(char)
         and unicodedata.is_normalized("NFC", char)
         and not "\u1100" <= char <= "\u11ff"  # Hangul letters join to syllables
         and strip_invisible(char) == char

@@ -10,14 +10,14 @@ from dataservice.prepare.memo_file import MemoError
 from shards.errors import StoreFullError
 from shards.store import write_atomically
 
-_GROWTH: Final = 1.25  # saving costs as much as encoding a tenth of a partition
+_GROWTH: Final = 1.5  # saving costs as much as encoding a tenth of a partition
 _log = logging.getLogger(__name__)
 
 
 class MemoCache:
     """A memo, and the file that it is saved in when it has grown; whatever is in it, ids are equal.
 
-    Processes save in turn: the last one that has grown by a quarter over what it found wins.
+    Processes save in turn: the last one that has grown by half over what it found wins.
     """
 
     def __init__(self, model_file: Path, cache_dir: Path, max_words: int) -> None:
@@ -26,9 +26,9 @@ class MemoCache:
         self.memo = self._load(model, max_words)
         self._saved = self.memo.num_words
 
-    def save(self) -> None:
-        """Save the memo if it has grown."""
-        if self.memo.num_words <= _GROWTH * self._saved:
+    def save(self, *, at_last: bool = False) -> None:
+        """Save the memo if it has grown by half, or at last by a single word."""
+        if self.memo.num_words <= (1 if at_last else _GROWTH) * self._saved:
             return
         self._saved = self.memo.num_words
         try:

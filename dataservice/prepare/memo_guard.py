@@ -11,14 +11,16 @@ WORD_MARK: Final = "\u2581"  # sentencepiece's own sign for a space
 _BPE: Final = sentencepiece_proto.TrainerSpec.BPE
 _USER_DEFINED: Final = sentencepiece_proto.ModelProto.SentencePiece.USER_DEFINED
 _NUM_PROBES: Final = 64
+_Pieces = list[tuple[str, int]]  # text and kind of each
 
 
 def why_unsuitable(proto: Any, tokenizer: sentencepiece.SentencePieceProcessor) -> str | None:
     """The first thing about a model because of which words cannot be encoded one by one."""
-    return _why_by_make(proto) or _why_by_trial(proto, tokenizer)
+    pieces = [(piece.piece, piece.type) for piece in proto.pieces]
+    return _why_by_make(proto, pieces) or _why_by_trial(pieces, tokenizer)
 
 
-def _why_by_make(proto: Any) -> str | None:
+def _why_by_make(proto: Any, pieces: _Pieces) -> str | None:
     trainer, normalizer = proto.trainer_spec, proto.normalizer_spec
     checks = {
         "it is not a BPE model": trainer.model_type == _BPE,
@@ -32,17 +34,16 @@ def _why_by_make(proto: Any) -> str | None:
     for reason, holds in checks.items():
         if not holds:
             return reason
-    for piece in proto.pieces:
-        text = piece.piece
+    for text, kind in pieces:
         if WORD_MARK in text[1:] or " " in text:
             return f"its piece {text!r} goes across a space"
-        if piece.type == _USER_DEFINED and WORD_MARK in text:
+        if kind == _USER_DEFINED and WORD_MARK in text:
             return f"its own symbol {text!r} holds the sign for a space"
     return None
 
 
-def _why_by_trial(proto: Any, tokenizer: sentencepiece.SentencePieceProcessor) -> str | None:
-    for words in _probes(proto):
+def _why_by_trial(pieces: _Pieces, tokenizer: sentencepiece.SentencePieceProcessor) -> str | None:
+    for words in _probes(pieces):
         text = " ".join(words)
         apart = list(itertools.chain.from_iterable(tokenizer.encode(words)))
         if tokenizer.encode(text) != apart:
@@ -50,13 +51,12 @@ def _why_by_trial(proto: Any, tokenizer: sentencepiece.SentencePieceProcessor) -
     return None
 
 
-def _probes(proto: Any) -> Iterator[list[str]]:
+def _probes(pieces: _Pieces) -> Iterator[list[str]]:
     """Lists of words: pieces of all kinds beside each other, empty ones, and strange ones."""
-    pieces = [piece.piece.replace(WORD_MARK, "") for piece in proto.pieces]
     step = max(1, len(pieces) // (4 * _NUM_PROBES))
-    chosen = pieces[::step]
+    chosen = [text.replace(WORD_MARK, "") for text, _ in pieces[::step]]
     yield from (chosen[start : start + 8] for start in range(0, len(chosen), 8))
-    symbols = [piece.piece for piece in proto.pieces if piece.type == _USER_DEFINED][:_NUM_PROBES]
+    symbols = [text for text, kind in pieces if kind == _USER_DEFINED][:_NUM_PROBES]
     yield from ([symbol, "a", symbol + symbol, "", f"a{symbol}b", symbol] for symbol in symbols)
     yield from (["", "a"], ["a", ""], ["", "", "a", "", "", "b", "", ""], [""], ["", ""])
     yield from (["a", space, f"b{space}", f"{space}c", "d"] for space in "\t\n\0\xa0\u3000\u200b")

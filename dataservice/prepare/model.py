@@ -13,7 +13,6 @@ import sentencepiece
 
 from dataservice.prepare.partition import SplitFiles
 from dataservice.prepare.reuse import load_reused
-from dataservice.prepare.rows import load_columns
 from dataservice.prepare.spill import SpillFile
 from dataservice.prepare.tags import TagCounts, choose_tag_symbols
 from dataservice.prepare.tokenizer import (
@@ -30,7 +29,7 @@ from dataservice.settings import BuildSettings
 from shards.manifest import MODEL_SUFFIX, TokenizerInfo
 from shards.store import LocalStore, write_atomically
 
-_LINES_AT_ONCE: Final = 8192
+_PAIRS_AT_ONCE: Final = 8192
 _MEMO_SAMPLE_BYTES: Final = 16_000_000
 _log = logging.getLogger(__name__)
 
@@ -60,13 +59,10 @@ class TrainTexts:
         for partition in range(len(self.num_bytes)):
             files = SplitFiles(self.folder, partition, "train")
             wanted = int(np.searchsorted(np.load(files.ids, mmap_mode="r"), limit))
-            with files.lines.open("rb") as lines:
-                chosen = itertools.islice(lines, wanted)
-                while few := b"".join(itertools.islice(chosen, _LINES_AT_ONCE)):
-                    src, tgt, _ = load_columns(few)
-                    yield from (
-                        text for pair in zip(src, tgt, strict=True) for text in pair if text
-                    )
+            with files.src.open("rb") as src, files.tgt.open("rb") as tgt:
+                lines = itertools.islice(zip(src, tgt, strict=True), wanted)
+                while few := b"".join(itertools.chain(*itertools.islice(lines, _PAIRS_AT_ONCE))):
+                    yield from filter(None, few.decode().split("\n"))
 
 
 def make_vocabulary(texts: TrainTexts, tags: TagCounts, settings: BuildSettings) -> Vocabulary:

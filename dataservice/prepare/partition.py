@@ -6,7 +6,7 @@ split is decided without looking at any other partition.
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,16 +14,16 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from dataservice.prepare.counts import StageCounts
+from dataservice.prepare.counts import PointCounts, StageCounts, TextCounts
 from dataservice.prepare.keys import Keys, combine, in_sorted, mix
+from dataservice.prepare.lines import Lines
 from dataservice.prepare.rows import (
     BucketFile,
+    Columns,
     Labels,
     RowKeys,
     buckets_of,
-    count_labels,
     dump_array,
-    load_columns,
     open_starts,
 )
 from dataservice.prepare.spill import SpillFile, spill
@@ -63,9 +63,34 @@ class SplitFiles:
         return f"split/{self.partition:05d}.{self.split}.{ending}"
 
     @property
-    def lines(self) -> Path:
-        """The rows, in order of their ids."""
-        return self.folder / self.name("rows")
+    def src(self) -> Path:
+        """Source texts, a line each, in order of the pairs' ids."""
+        return self.folder / self.name("src")
+
+    @property
+    def tgt(self) -> Path:
+        """Target texts, row by row."""
+        return self.folder / self.name("tgt")
+
+    @property
+    def lengths(self) -> Path:
+        """npy, uint32 [2, N]: characters of each source and of each target."""
+        return self.folder / self.name("lengths.npy")
+
+    @property
+    def points(self) -> Path:
+        """npy, int64 [P, 3]: code points with their side, 0 or 1, and how often it has them."""
+        return self.folder / self.name("points.npy")
+
+    @property
+    def labels(self) -> Path:
+        """The different labels, a line each, as `Labels.dump` writes them."""
+        return self.folder / self.name("labels")
+
+    @property
+    def label_rows(self) -> Path:
+        """npy, uint32 [N]: which of the labels are each row's."""
+        return self.folder / self.name("labels.npy")
 
     @property
     def ids(self) -> Path:
@@ -78,19 +103,44 @@ class SplitFiles:
         return self.folder / self.name("targets.npy")
 
     @property
-    def lengths(self) -> Path:
+    def shard_lengths(self) -> Path:
         """How long the samples of each shard are, once they are encoded."""
         return self.folder / self.name("lengths")
 
-    def write(
-        self, lines: Sequence[bytes], keys: npt.NDArray[np.void]
-    ) -> tuple[SpillFile, SpillFile, SpillFile]:
+    def write(self, rows: Columns, keys: npt.NDArray[np.void]) -> tuple[SpillFile, ...]:
         """Write rows that are in order."""
-        return (
-            spill(self.folder, self.name("rows"), b"".join(lines)),
-            spill(self.folder, self.name("ids.npy"), dump_array(keys["id"])),
-            spill(self.folder, self.name("targets.npy"), dump_array(keys["tgt"])),
-        )
+        numbers = {labels: number for number, labels in enumerate(dict.fromkeys(rows.labels))}
+        label_rows = np.fromiter(map(numbers.__getitem__, rows.labels), np.uint32, len(keys))
+        src, tgt = (b"\n".join([*side, b""]) for side in (rows.src, rows.tgt))
+        texts = [TextCounts.of(Lines.whole(side.decode())) for side in (src, tgt)]
+        data = {
+            "src": src,
+            "tgt": tgt,
+            "lengths.npy": dump_array(np.array([side.lengths for side in texts], np.uint32)),
+            "points.npy": dump_array(_dump_points([side.points for side in texts])),
+            "labels": b"\n".join([*numbers, b""]),
+            "labels.npy": dump_array(label_rows),
+            "ids.npy": dump_array(keys["id"]),
+            "targets.npy": dump_array(keys["tgt"]),
+        }
+        return tuple(spill(self.folder, self.name(end), content) for end, content in data.items())
+
+
+def _dump_points(sides: Sequence[PointCounts]) -> npt.NDArray[np.int64]:
+    columns = [
+        np.array([np.full(len(side.points), number), side.points, side.counts], np.int64).T
+        for number, side in enumerate(sides)
+    ]
+    return np.concatenate(columns)
+
+
+def load_points(table: npt.NDArray[np.int64]) -> tuple[PointCounts, PointCounts]:
+    """The code points of both sides, from the file in which they lie."""
+    src, tgt = (table[table[:, 0] == side, 1:] for side in (0, 1))
+    return (
+        PointCounts(src[:, 0].astype(np.uint32), src[:, 1]),
+        PointCounts(tgt[:, 0].astype(np.uint32), tgt[:, 1]),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +148,7 @@ class SplitResult:
     """What one partition holds."""
 
     funnel: StageCounts
-    train_bytes: int  # of the lines of train, labels apart
+    train_bytes: int  # of both sides of train, with their ends of lines
     num_val: int
     tags: dict[str, Counter[str]]  # by kind
     spilled: tuple[SpillFile, ...]
@@ -109,67 +159,69 @@ class SplitResult:
 
 def split_partition(unit: SplitUnit) -> SplitResult:
     """Drop repeated pairs, keeping the first one read, and order the rest by their ids."""
-    lines, keys = _read_rows(unit)
+    columns, keys = _read_rows(unit)
     funnel = StageCounts()
     reasons = _repeats(keys, funnel, near=unit.settings.near_duplicates != "off")
     if unit.near_file is not None:
         near = np.load(unit.folder / unit.near_file, mmap_mode="r")
         reasons[in_sorted(keys["id"], near) & (reasons == 0)] = _NEAR
-    _drop(lines, reasons, funnel)
+    _drop(columns, reasons, funnel)
     kept = np.flatnonzero(reasons == 0)
     kept = kept[np.argsort(keys["id"][kept])]
     is_val = validates(keys["src"][kept], unit.settings)
     spilled: list[SpillFile] = []
-    labels: dict[Split, Counter[str]] = {}
+    tags: dict[str, Counter[str]] = {kind: Counter() for kind in TAG_KINDS}
     splits: tuple[tuple[Split, npt.NDArray[np.int64]], ...] = (
         ("train", kept[~is_val]),
         ("val", kept[is_val]),
     )
     for split, rows in splits:
-        chosen = [lines[row] for row in rows.tolist()]
+        chosen = columns.take(rows)
         spilled += SplitFiles(unit.folder, unit.partition, split).write(chosen, keys[rows])
-        labels[split] = count_labels(chosen)
-    label_bytes = sum(len(text.encode()) * number for text, number in labels["train"].items())
-    tags = _count_labels(labels["train"] + labels["val"])
+        _count_tags(chosen.labels, tags)
     return SplitResult(
         funnel=funnel,
-        train_bytes=spilled[0].num_bytes - label_bytes,
+        train_bytes=spilled[0].num_bytes + spilled[1].num_bytes,
         num_val=int(is_val.sum()),
         tags=tags,
         spilled=tuple(spilled),
     )
 
 
-def _drop(lines: Sequence[bytes], reasons: npt.NDArray[np.uint8], funnel: StageCounts) -> None:
+def _drop(columns: Columns, reasons: npt.NDArray[np.uint8], funnel: StageCounts) -> None:
     for number in np.unique(reasons[reasons > 0]).tolist():
-        rows = [lines[row] for row in np.flatnonzero(reasons == number).tolist()]
-        for labels, count in count_labels(rows).items():
-            funnel.dropped[Labels.load(labels).source, _REASONS[number]] += count
-        for src, tgt, labels in zip(*load_columns(b"".join(rows[:_SHOWN])), strict=True):
-            funnel.show(_REASONS[number], Labels.load(labels).source, src, tgt)
+        rows = np.flatnonzero(reasons == number)
+        dropped = columns.take(rows)
+        for labels, count in Counter(dropped.labels).items():
+            funnel.dropped[_labels(labels).source, _REASONS[number]] += count
+        shown = (column[:_SHOWN] for column in (dropped.src, dropped.tgt, dropped.labels))
+        for src, tgt, labels in zip(*shown, strict=True):
+            funnel.show(_REASONS[number], _labels(labels).source, src.decode(), tgt.decode())
 
 
-def _count_labels(labels: Counter[str]) -> dict[str, Counter[str]]:
-    """How many rows carry each name, by kind of tag."""
-    tags: dict[str, Counter[str]] = {kind: Counter() for kind in TAG_KINDS}
-    for text, number in labels.items():
-        one = Labels.load(text)
+def _count_tags(labels: Iterable[bytes], tags: dict[str, Counter[str]]) -> None:
+    """Add how many rows carry each name, by kind of tag."""
+    for text, number in Counter(labels).items():
+        one = _labels(text)
         for kind in TAG_KINDS:
             tags[kind][getattr(one, kind)] += number
-    return tags
 
 
-def _read_rows(unit: SplitUnit) -> tuple[list[bytes], npt.NDArray[np.void]]:
-    """Lines and keys of the partition, in the order in which they were read."""
+def _labels(text: bytes) -> Labels:
+    return Labels.load(text.decode())
+
+
+def _read_rows(unit: SplitUnit) -> tuple[Columns, npt.NDArray[np.void]]:
+    """Rows and keys of the partition, in the order in which they were read."""
     buckets = buckets_of(unit.partition, unit.num_partitions)
     starts = open_starts(unit.folder / unit.starts_file)
-    lines: list[bytes] = []
+    columns = Columns([], [], [])
     keys = [np.zeros(0, RowKeys.DTYPE)]
     for chunk in range(unit.num_chunks):
         found, rows = BucketFile.of_chunk(unit.folder, chunk).read(starts[chunk], buckets)
-        lines += found
+        columns.add(found)
         keys.append(rows)
-    return lines, np.concatenate(keys)
+    return columns, np.concatenate(keys)
 
 
 _REASONS: Final = ("", "duplicate", "id_collision", "near_duplicate")

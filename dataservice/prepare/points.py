@@ -26,6 +26,23 @@ class CodePoints:
         np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=starts[1:])
         return cls(np.frombuffer(data, np.uint32), starts)
 
+    def replace(self, rows: npt.NDArray[np.int64], texts: Sequence[str]) -> Self:
+        """These texts with others in some rows, which are sorted."""
+        others = type(self).of(texts)
+        lengths = self.lengths
+        lengths[rows] = others.lengths
+        starts = np.zeros_like(self.starts)
+        np.cumsum(lengths, out=starts[1:])
+        # what lies between two such rows is copied whole
+        begins = [0, *self.starts[rows + 1].tolist()]
+        ends = [*self.starts[rows].tolist(), len(self.points)]
+        news = others.starts.tolist()
+        parts = []
+        for number in range(len(begins)):
+            parts.append(self.points[begins[number] : ends[number]])
+            parts.append(others.points[news[number] : news[min(number + 1, len(rows))]])
+        return type(self)(np.concatenate(parts), starts)
+
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
         """Characters of each text [N]."""

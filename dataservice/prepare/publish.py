@@ -93,7 +93,9 @@ class _StoredLengths:
     """The lengths of every shard of a split, partition by partition, from the disk."""
 
     def __init__(self, folder: Path, num_partitions: int, split: Split) -> None:
-        self._files = [SplitFiles(folder, part, split).lengths for part in range(num_partitions)]
+        self._files = [
+            SplitFiles(folder, part, split).shard_lengths for part in range(num_partitions)
+        ]
 
     def __iter__(self) -> Iterator[ShardLengths]:
         for file in self._files:

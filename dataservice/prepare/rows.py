@@ -5,7 +5,6 @@ an end of line.
 """
 
 import io
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,7 @@ import numpy.typing as npt
 from dataservice.prepare.keys import Keys
 from dataservice.prepare.spill import SpillFile, open_spill, spill
 
-_SEPARATOR: Final = "\x1f"
-_SEPARATOR_BYTES: Final = _SEPARATOR.encode()
+_SEPARATOR: Final = b"\x1f"
 NUM_BUCKETS: Final = 4096
 _BUCKET_SHIFT: Final = 52
 
@@ -57,28 +55,43 @@ class RowKeys:
 
 def bodies(src: Iterable[str], tgt: Iterable[str]) -> list[bytes]:
     """`SRC\x1fTGT` of each pair: the very bytes that are hashed to its key."""
-    return [f"{one}{_SEPARATOR}{other}".encode() for one, other in zip(src, tgt, strict=True)]
+    return [f"{one}\x1f{other}".encode() for one, other in zip(src, tgt, strict=True)]
 
 
 def dump_lines(texts: Iterable[bytes], labels: Sequence[str]) -> list[bytes]:
     """The lines of pairs, whose bodies come first."""
-    ends = {text: f"{_SEPARATOR}{text}\n".encode() for text in set(labels)}
+    ends = {text: b"%b%b\n" % (_SEPARATOR, text.encode()) for text in set(labels)}
     return [body + ends[text] for body, text in zip(texts, labels, strict=True)]
 
 
-def count_labels(lines: Iterable[bytes]) -> Counter[str]:
-    """How many lines have the same labels, as `Labels.dump` wrote them."""
-    ends = Counter([line[line.rindex(_SEPARATOR_BYTES) + 1 : -1] for line in lines])
-    return Counter({end.decode(): number for end, number in ends.items()})
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """N rows field by field, in UTF-8."""
 
+    src: list[bytes]
+    tgt: list[bytes]
+    labels: list[bytes]
 
-def load_columns(data: bytes) -> tuple[list[str], list[str], list[str]]:
-    """Sources, targets and labels of whole lines."""
-    fields = data.decode().replace("\n", _SEPARATOR).split(_SEPARATOR)
-    fields.pop()  # behind the last line
-    if len(fields) % 3:
-        raise ValueError(f"{len(fields)} fields are no rows of three")
-    return fields[0::3], fields[1::3], fields[2::3]
+    @classmethod
+    def load(cls, lines: bytes) -> Self:
+        """The fields of whole lines."""
+        fields = lines.replace(b"\n", _SEPARATOR).split(_SEPARATOR)
+        fields.pop()  # behind the last line
+        if len(fields) % 3:
+            raise ValueError(f"{len(fields)} fields are no rows of three")
+        return cls(fields[0::3], fields[1::3], fields[2::3])
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Self:
+        """The given rows, in their order."""
+        wanted = rows.tolist()
+        columns = (self.src, self.tgt, self.labels)
+        return type(self)(*([column[row] for row in wanted] for column in columns))
+
+    def add(self, other: Self) -> None:
+        """Put other rows behind these."""
+        self.src.extend(other.src)
+        self.tgt.extend(other.tgt)
+        self.labels.extend(other.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +134,15 @@ class BucketFile:
 
     def read(
         self, starts: npt.NDArray[np.int64], buckets: tuple[int, int]
-    ) -> tuple[list[bytes], npt.NDArray[np.void]]:
-        """Lines and keys of buckets [begin, end), given the file's row of a starts table."""
+    ) -> tuple[Columns, npt.NDArray[np.void]]:
+        """Rows and keys of buckets [begin, end), given the file's row of a starts table."""
         (first, last), (begin, end) = starts[:, list(buckets)].tolist()
         if first == last:
-            return [], np.zeros(0, RowKeys.DTYPE)
+            return Columns([], [], []), np.zeros(0, RowKeys.DTYPE)
         lines = _read(self.folder / f"{self.stem}.rows", begin, end)
         size = RowKeys.DTYPE.itemsize
         keys = _read(self.folder / f"{self.stem}.keys", first * size, last * size)
-        return lines.splitlines(keepends=True), np.frombuffer(keys, RowKeys.DTYPE)
+        return Columns.load(lines), np.frombuffer(keys, RowKeys.DTYPE)
 
 
 def bucket_of(src_keys: Keys) -> npt.NDArray[np.int64]:

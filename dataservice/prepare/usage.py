@@ -27,14 +27,18 @@ class Pieces:
     @classmethod
     def of(cls, tokenizer: sentencepiece.SentencePieceProcessor, symbols: Collection[int]) -> Self:
         """What a tokenizer has; `symbols` are the ids of tags and of targets."""
-        ids = range(tokenizer.vocab_size())
-        is_byte = np.array([tokenizer.is_byte(number) for number in ids])
-        is_symbol = [
-            tokenizer.is_control(number) or tokenizer.is_unknown(number) or number in symbols
-            for number in ids
-        ]
-        pieces = tuple(tokenizer.id_to_piece(number) for number in ids)
-        return cls(pieces, is_byte, ~(is_byte | np.array(is_symbol)))
+        ids = list(range(tokenizer.vocab_size()))
+        is_byte, is_control, is_unknown = (
+            np.array(told, np.bool_)
+            for told in (
+                tokenizer.is_byte(ids),
+                tokenizer.is_control(ids),
+                tokenizer.is_unknown(ids),
+            )
+        )
+        is_symbol = is_control | is_unknown
+        is_symbol[list(symbols)] = True
+        return cls(tuple(tokenizer.id_to_piece(ids)), is_byte, ~(is_byte | is_symbol))
 
     def characters(self) -> frozenset[str]:
         """The characters that have pieces, so that they need not be spelled in bytes."""

@@ -110,9 +110,15 @@ class Side:
         """
         positions, cuts = self.spaces
         starts = self.points.starts
-        begins = np.insert(positions + 1, cuts[:-1], starts[:-1])
-        ends = np.insert(positions, cuts[1:], starts[1:])
-        return begins, ends, cuts[:-1] + np.arange(len(cuts) - 1)
+        texts = np.arange(len(cuts) - 1)
+        firsts, lasts = cuts[:-1] + texts, cuts[1:] + texts
+        begins = np.empty(len(positions) + len(texts), np.int64)
+        ends = np.empty_like(begins)
+        # the word behind each space: as many further as texts have begun
+        behind = np.repeat(texts + 1, np.diff(cuts)) + np.arange(len(positions))
+        begins[firsts], begins[behind] = starts[:-1], positions + 1
+        ends[lasts], ends[behind - 1] = starts[1:], positions
+        return begins, ends, firsts
 
     @cached_property
     def word_hashes(self) -> npt.NDArray[np.uint64]:

@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import repeat
+from operator import itemgetter
 from typing import Any, Final
 
 from pydantic_core import from_json
@@ -68,7 +70,7 @@ def _columns(chunk: Chunk, lines: list[bytes]) -> list[Sequence[Any]] | None:
     if chunk.num_bytes > limit and max(map(len, lines)) > limit:
         return None
     try:
-        records = list(map(from_json, lines))
+        records = [from_json(line, cache_strings="keys") for line in lines]
     except ValueError:
         filled = [line for line in lines if line.strip()]
         return _columns(chunk, filled) if 0 < len(filled) < len(lines) else None
@@ -80,7 +82,7 @@ def _columns(chunk: Chunk, lines: list[bytes]) -> list[Sequence[Any]] | None:
     tags: list[Sequence[Any]] = []
     for field in TAG_FIELDS:
         name = chunk.source.fields.get(field, field)
-        column = [record.get(name) for record in records]
+        column = list(map(dict.get, records, repeat(name)))
         if not set(map(type, column)) <= _NAMES:
             return None
         tags.append(column)
@@ -92,7 +94,7 @@ def _sides(chunk: Chunk, records: list[dict[str, Any]]) -> list[list[Any]] | Non
     forms = side_fields(chunk.source, chunk.reading)
     for names in forms:
         try:
-            return [[record[name] for record in records] for name in names]
+            return [list(map(itemgetter(name), records)) for name in names]
         except KeyError:
             if any(name in record for record in records for name in names):
                 return None  # some have it, others may have another

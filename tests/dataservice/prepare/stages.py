@@ -15,7 +15,7 @@ from dataservice.prepare.partition import (
     SplitUnit,
     split_partition,
 )
-from dataservice.prepare.rows import BucketFile, Labels, join_starts, load_columns
+from dataservice.prepare.rows import BucketFile, Labels, join_starts
 from dataservice.prepare.sources import read_chunks
 from shards.manifest import Split
 from tests.dataservice.prepare.builds import small
@@ -41,11 +41,14 @@ class Stages:
     def rows(self, split: Split, partition: int) -> list[Kept]:
         """The rows of one split of one partition, in order."""
         files = SplitFiles(self.folder, partition, split)
-        src, tgt, labels = load_columns(files.lines.read_bytes())
-        ids = np.load(files.ids).tolist()
+        src, tgt, labels = (
+            file.read_bytes().decode().split("\n")[:-1]
+            for file in (files.src, files.tgt, files.labels)
+        )
+        ids, label_rows = (np.load(file).tolist() for file in (files.ids, files.label_rows))
         return [
-            Kept(number, one, other, Labels.load(text))
-            for number, one, other, text in zip(ids, src, tgt, labels, strict=True)
+            Kept(number, one, other, Labels.load(labels[at]))
+            for number, one, other, at in zip(ids, src, tgt, label_rows, strict=True)
         ]
 
     def all_rows(self, *splits: Split) -> list[Kept]:

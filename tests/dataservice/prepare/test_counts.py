@@ -18,14 +18,17 @@ from dataservice.prepare.counts import (
     PointCounts,
     SplitCounts,
     StageCounts,
+    TextCounts,
     count_bins,
     merge_splits,
     merge_stages,
 )
-from dataservice.prepare.points import CodePoints
+from dataservice.prepare.lines import Lines
 from tests.dataservice.prepare.reports import PAIR, split_counts
 
-texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+texts = st.text(  # of one line each, as all that is cleaned
+    st.characters(exclude_categories=["Cs"], exclude_characters="\n"), min_size=1, max_size=12
+)
 pairs = st.lists(st.tuples(texts, texts), max_size=8)
 drops = st.lists(st.tuples(st.sampled_from(["too_long", "duplicate"]), texts, texts), max_size=9)
 
@@ -126,6 +129,6 @@ def test_an_example_is_clipped_to_what_can_be_shown(text: str, shown: str) -> No
 def test_words_are_what_spaces_part() -> None:
     counts = SplitCounts()
     counts.sources["s"] = 2
-    counts.add_texts({"de": CodePoints.of(["ein Haus", "drei alte Häuser"])})
+    counts.add_texts({"de": TextCounts.of(Lines.of(["ein Haus", "drei alte Häuser"]))})
     assert counts.num_words("de") == 5
     assert not counts.ratios.any()

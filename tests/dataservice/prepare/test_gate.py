@@ -8,7 +8,7 @@ from ftfy.badness import is_bad
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dataservice.prepare.clean import clean, may_be_mojibake
+from dataservice.prepare.clean import clean, may_be_markup, may_be_mojibake, strip_markup
 from dataservice.prepare.gate import clean_all, doubtful
 from dataservice.prepare.points import CodePoints
 from tests.real_corpus import corpus_texts, needs_corpus
@@ -26,9 +26,7 @@ texts = (
 
 def doubted(some: list[str]) -> set[int]:
     """Rows that are looked at, for whatever reason."""
-    rows, spaced = doubtful(CodePoints.of(some))
-    assert not set(rows.tolist()) & set(spaced.tolist())
-    return {*rows.tolist(), *spaced.tolist()}
+    return {row for rows in doubtful(CodePoints.of(some)) for row in rows.tolist()}
 
 
 @given(st.lists(texts, max_size=8))
@@ -38,12 +36,19 @@ def test_all_at_once_are_cleaned_as_one_by_one(some: list[str]) -> None:
     cleaned, points, changed = clean_all(some)
     assert cleaned == [clean(text) for text in some]
     assert changed == [row for row, text in enumerate(some) if clean(text) != text]
-    assert points.lengths.tolist() == list(map(len, cleaned))
+    expected = CodePoints.of(cleaned)
+    assert points.starts.tolist() == expected.starts.tolist()
+    assert points.points.tolist() == expected.points.tolist()
 
 
 @given(texts)
 def test_what_ftfy_calls_bad_may_be_mojibake(text: str) -> None:
     assert may_be_mojibake(text) or not is_bad(text)
+
+
+@given(texts)
+def test_what_may_be_no_markup_is_left_alone_by_stripping_it(text: str) -> None:
+    assert may_be_markup(text) or strip_markup(text) == text
 
 
 @given(texts)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from dataservice.prepare.lines import Lines
 from dataservice.prepare.memo import MAX_WORD_CHARS, WordMemo
-from dataservice.prepare.memo_guard import why_unsuitable
+from dataservice.prepare.memo_guard import WORD_MARK, why_unsuitable
 from dataservice.prepare.tokenizer import load_tokenizer, parse_model
 from tests.dataservice.prepare.models import (
     TAGS,
@@ -143,16 +144,39 @@ def test_ids_have_the_type_of_blocks() -> None:
 def test_a_word_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     fresh = WordMemo.for_model(demo_model(), max_words=100)
     asked: list[str] = []
+    begin = fresh.tokenizer.piece_to_id(WORD_MARK)
 
     class Counting:
-        def encode(self, words: list[str]) -> list[list[int]]:
-            asked.extend(words)
-            return [[7] * len(word) for word in words]
+        def encode(self, texts: list[str]) -> list[list[int]]:
+            words = [text.split(" ") for text in texts]
+            asked.extend(itertools.chain.from_iterable(words))
+            return [[id for word in text for id in (begin, *map(len, word))] for text in words]
 
     monkeypatch.setattr(fresh, "tokenizer", Counting())
     for _ in range(2):
-        assert fresh.encode(["a bb a", "bb ccc 漢字", ""]).ids.tolist() == [7] * 11
-    assert sorted(asked) == sorted(["a", "bb", "ccc", "漢字", ""])
+        ids = fresh.encode(["a bb a", "bb ccc 漢字"]).ids.tolist()
+        assert ids == [
+            id for size in (1, 2, 1, 2, 3, 2) for id in (begin, *itertools.repeat(1, size))
+        ]
+    assert sorted(asked) == sorted(["a", "bb", "ccc", "漢字"])
+
+
+def test_words_that_begin_with_no_piece_of_their_own_are_told_apart() -> None:
+    proto = parse_model(demo_model())
+    (mark,) = (piece for piece in proto.pieces if piece.piece == WORD_MARK)
+    mark.piece = "\U0001f600"  # so that the sign for a space is spelled in bytes
+    fresh = WordMemo.for_model(proto.SerializeToString(), max_words=100)
+    assert fresh.unsuitable is None
+    assert_same(fresh, ["漢 漢 код 字", "новый 漢字", "字"])
+
+
+def test_lines_are_encoded_as_the_texts_that_they_are() -> None:
+    texts = ["новый код", "", f"a{WORD_MARK}b", "код " * 20_000 + "код", "漢", ""]
+    for model in (demo_model(), other_model(model_type="unigram")):
+        fresh = WordMemo.for_model(model, max_words=1000)
+        lines, listed = fresh.encode_lines(Lines.of(texts)), fresh.encode(texts)
+        assert lines.ids.tolist() == listed.ids.tolist()
+        assert lines.lengths.tolist() == listed.lengths.tolist()
 
 
 def test_neither_long_words_nor_more_than_the_limit_are_kept() -> None:

@@ -43,6 +43,17 @@ def test_a_memo_is_saved_again_only_when_it_has_grown(model: Path, tmp_path: Pat
     assert len(cache.file.read_bytes()) > len(before)
 
 
+def test_a_memo_is_saved_at_last_when_it_has_grown_at_all(model: Path, tmp_path: Path) -> None:
+    cache = MemoCache(model, tmp_path, 10_000)
+    cache.memo.encode(TEXTS)
+    cache.save()
+    cache.memo.encode(["wonderword"])
+    cache.save()
+    assert MemoCache(model, tmp_path, 10_000).memo.num_words == cache.memo.num_words - 1
+    cache.save(at_last=True)
+    assert MemoCache(model, tmp_path, 10_000).memo.num_words == cache.memo.num_words
+
+
 @pytest.mark.parametrize("damage", [b"", b"junk", None], ids=["empty", "junk", "cut"])
 def test_a_damaged_memo_is_told_and_made_anew(
     model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes | None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dataservice.prepare.keys import fold_keys
-from dataservice.prepare.partition import SPLITS, SplitFiles, validates
+from dataservice.prepare.partition import SPLITS, SplitFiles, load_points, validates
 from dataservice.prepare.points import CodePoints
 from dataservice.prepare.rows import NUM_BUCKETS, buckets_of
 from dataservice.settings import BuildSettings
@@ -149,13 +149,18 @@ def test_what_a_partition_reports_is_true(tmp_path: Path) -> None:
     stages = run_stages(tmp_path, tagged_rows(200))
     (result,) = stages.split
     train = stages.all_rows("train")
-    assert result.train_bytes == sum(len(f"{row.src} {row.tgt} \n".encode()) for row in train)
+    assert result.train_bytes == sum(len(f"{row.src}\n{row.tgt}\n".encode()) for row in train)
     assert result.num_val == len(stages.all_rows("val")) > 0
     for kind, counter in result.tags.items():
         assert counter == Counter(getattr(row.labels, kind) for row in stages.all_rows())
     for split in SPLITS:
-        targets = np.load(SplitFiles(stages.folder, 0, split).targets).tolist()
-        assert targets == [text_key(row.tgt) for row in stages.rows(split, 0)]
+        files, rows = SplitFiles(stages.folder, 0, split), stages.rows(split, 0)
+        assert np.load(files.targets).tolist() == [text_key(row.tgt) for row in rows]
+        sides = [row.src for row in rows], [row.tgt for row in rows]
+        assert np.load(files.lengths).tolist() == [list(map(len, side)) for side in sides]
+        for side, points in zip(sides, load_points(np.load(files.points)), strict=True):
+            told = dict(zip(map(chr, points.points.tolist()), points.counts.tolist(), strict=True))
+            assert told == Counter("".join(side))
 
 
 def test_a_chunk_without_a_pair_and_a_partition_without_a_row_do_no_harm(tmp_path: Path) -> None:
