@@ -24,6 +24,7 @@ from dataservice.settings import ENV_PREFIX, BuildSettings, ServiceSettings
 from dataservice.summary import print_tables
 from dataservice.verify import verify
 from shards.cli.console import Report, json_lines, print_result, progress_bars, run, say
+from shards.cli.help import GroupedHelp
 from shards.cli.settings import (
     ConfigOption,
     ConfigurationError,
@@ -38,6 +39,7 @@ app = typer.Typer(
     help="Turn text and its translations into versioned, verified data sets; serve them over HTTP.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _GRACE_S: Final = 5
@@ -52,7 +54,9 @@ ProgressOption = Annotated[
 ]
 
 
-@app.command("build", epilog="Example: dataservice build --source ru.txt,en.txt --name mine")
+@app.command(
+    "build", cls=GroupedHelp, epilog="Example: dataservice build --source ru.txt,en.txt --name mine"
+)
 @settings_options(BuildSettings)
 def build_command(
     overrides: Mapping[str, Any],
@@ -99,7 +103,9 @@ def _summary(result: BuildResult, settings: BuildSettings) -> dict[str, Any]:
     }
 
 
-@app.command("serve", epilog="Example: dataservice serve --port 8000 --data-dir data")
+@app.command(
+    "serve", cls=GroupedHelp, epilog="Example: dataservice serve --port 8000 --data-dir data"
+)
 @settings_options(ServiceSettings)
 def serve_command(
     overrides: Mapping[str, Any], config: ConfigOption = None, json: JsonOption = False
@@ -150,7 +156,11 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-@app.command("verify", epilog="Example: dataservice verify http://localhost:8000/datasets/demo")
+@app.command(
+    "verify",
+    cls=GroupedHelp,
+    epilog="Example: dataservice verify http://localhost:8000/datasets/demo",
+)
 def verify_command(url: UrlArgument, json: JsonOption = False) -> None:
     """Check every blob, count and token of a data set version, and name what is wrong."""
     dataset = open_dataset(url, tell=say)
@@ -170,7 +180,11 @@ def verify_command(url: UrlArgument, json: JsonOption = False) -> None:
         raise BuildError(f"{dataset.ref.url} is damaged: " + "; ".join(findings.problems))
 
 
-@app.command("report", epilog="Example: dataservice report data/datasets/demo --out report.html")
+@app.command(
+    "report",
+    cls=GroupedHelp,
+    epilog="Example: dataservice report data/datasets/demo --out report.html",
+)
 def report_command(
     url: UrlArgument,
     out: Annotated[
@@ -195,7 +209,9 @@ def report_command(
         print_tables(stats, dataset.ref.url)
 
 
-@app.command("export", epilog="Example: dataservice export data/datasets/demo out/")
+@app.command(
+    "export", cls=GroupedHelp, epilog="Example: dataservice export data/datasets/demo out/"
+)
 def export_command(
     url: UrlArgument,
     folder: Annotated[Path, typer.Argument(help="New or empty folder for the text files")],
@@ -214,7 +230,7 @@ def export_command(
     print_result({"folder": str(folder), **lines}, as_json=json, title="Exported")
 
 
-@app.command("push", epilog="Example: dataservice push demo s3://bucket/datasets")
+@app.command("push", cls=GroupedHelp, epilog="Example: dataservice push demo s3://bucket/datasets")
 def push_command(
     source: Annotated[
         str, typer.Argument(help="Name of a data set in --data-dir, or a URL or folder ROOT/NAME")
@@ -241,7 +257,7 @@ def push_command(
     print_result(asdict(result), as_json=json, title="Pushed")
 
 
-@app.command("gc", epilog="Example: dataservice gc --keep 2 --dry-run")
+@app.command("gc", cls=GroupedHelp, epilog="Example: dataservice gc --keep 2 --dry-run")
 def gc_command(
     keep: Annotated[
         int | None,

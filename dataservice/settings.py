@@ -34,8 +34,8 @@ class BuildSettings(FilterSettings, EngineSettings):
         [],
         title="Input",
         description="Text to read: a file, folder, pattern or URL of .jsonl, .tsv, .parquet, .tmx, "
-        ".po or .mo, hf://OWNER/NAME, or two files SRC.txt,TGT.txt; may be given several times; "
-        "none means the built-in demo corpus",
+        ".po or .mo, hf://OWNER/NAME, or two files SRC.txt,TGT.txt; none "
+        "means the built-in demo corpus",
     )
     test_sources: Annotated[list[SourceSettings], NoDecode] = Field(
         [],

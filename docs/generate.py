@@ -176,6 +176,8 @@ def allowed(field: FieldInfo) -> str:
     """The values that a setting takes, where its type alone does not say it."""
     if choices := _choices(field.annotation):
         return ", ".join(f"`{choice}`" for choice in choices)
+    if typing.get_origin(field.annotation) is list:
+        return "may be given several times"
     bounds = {
         name: getattr(part, name)
         for part in field.metadata

@@ -9,7 +9,7 @@ import inspect
 import os
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -141,16 +141,15 @@ def settings_options(
 
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     kind, metavar = _option_type(field.annotation)
-    default = field.get_default(call_default_factory=True)
-    shown = "" if default is None or default == [] else f" (default: {_show(default)})"
     flag = f"--{name.replace('_', '-')}"
     if kind is bool:
         flag = f"{flag}/--no-{name.replace('_', '-')}"
     elif kind == list[str]:
         flag = flag.removesuffix("s")  # given once for each item
+    notes = "; ".join(_notes(field))
     option = typer.Option(
         flag,
-        help=f"{field.description}{shown}",
+        help=f"{field.description} ({notes})" if notes else field.description,
         show_default=False,
         metavar=metavar,
         rich_help_panel=field.title or "Settings",
@@ -163,10 +162,15 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     )
 
 
-def _show(default: object) -> str:
+def _notes(field: FieldInfo) -> Iterator[str]:
+    """What the help adds to a setting's description."""
+    if _option_type(field.annotation)[0] == list[str]:
+        yield "may be given several times"
+    default = field.get_default(call_default_factory=True)
     if isinstance(default, bool):
-        return "on" if default else "off"
-    return str(default)
+        yield f"default: {'on' if default else 'off'}"
+    elif default not in (None, [], ""):
+        yield f"default: {default}"
 
 
 def _option_type(annotation: Any) -> tuple[Any, str | None]:
@@ -177,5 +181,5 @@ def _option_type(annotation: Any) -> tuple[Any, str | None]:
     if typing.get_origin(annotation) is Literal:
         return str, "|".join(str(value) for value in typing.get_args(annotation))
     if typing.get_origin(annotation) in (list, tuple):
-        return list[str], None
+        return list[str], "<str>"
     return annotation, None

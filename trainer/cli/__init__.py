@@ -6,6 +6,7 @@ import sys
 import typer
 
 from shards.cli.console import run
+from shards.cli.help import GroupedHelp
 from trainer.cli.check import check_command
 from trainer.cli.generate import generate_command
 from trainer.cli.plan import plan_command
@@ -15,22 +16,31 @@ from trainer.cli.train import train_command
 app = typer.Typer(
     help="Train a small translation model from a data set URL, and use it.",
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("train", epilog="Example: trainer train --data http://localhost:8000/datasets/demo")(
-    train_command
-)
-app.command("plan", epilog="Example: trainer plan --data http://localhost:8000/datasets/demo")(
-    plan_command
-)
-app.command("check", epilog="Example: trainer check --data http://localhost:8000/datasets/demo")(
-    check_command
-)
-app.command("trace", epilog="Example: trainer trace --run-dir runs/default --step 120")(
-    trace_command
-)
 app.command(
-    "generate", epilog='Example: trainer generate --checkpoint runs/default "Привет, мир!"'
+    "train",
+    cls=GroupedHelp,
+    epilog="Example: trainer train --data http://localhost:8000/datasets/demo",
+)(train_command)
+app.command(
+    "plan",
+    cls=GroupedHelp,
+    epilog="Example: trainer plan --data http://localhost:8000/datasets/demo",
+)(plan_command)
+app.command(
+    "check",
+    cls=GroupedHelp,
+    epilog="Example: trainer check --data http://localhost:8000/datasets/demo",
+)(check_command)
+app.command(
+    "trace", cls=GroupedHelp, epilog="Example: trainer trace --run-dir runs/default --step 120"
+)(trace_command)
+app.command(
+    "generate",
+    cls=GroupedHelp,
+    epilog='Example: trainer generate --checkpoint runs/default "Привет, мир!"',
 )(generate_command)
 
 
