@@ -43,6 +43,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _GRACE_S: Final = 5
+_NOT_BUILT: Final = "nothing was built"
 UrlArgument = Annotated[
     str,
     typer.Argument(
@@ -65,7 +66,13 @@ def build_command(
     progress: ProgressOption = "bar",
 ) -> None:
     """Build a data set version from text, or from the built-in demo corpus."""
-    settings = load_settings(ServiceSettings, prefix=ENV_PREFIX, config=config, overrides=overrides)
+    settings = load_settings(
+        ServiceSettings,
+        prefix=ENV_PREFIX,
+        consequence=_NOT_BUILT,
+        config=config,
+        overrides=overrides,
+    )
     with _reporter(progress) as report:
         result = build(settings, report)
     if settings.val_fraction and not result.manifest.splits["val"].samples:
@@ -84,7 +91,7 @@ def _reporter(kind: str) -> Iterator[Report]:
         with progress_bars() as report:
             yield report
     else:
-        raise ConfigurationError(f"--progress {kind} is unknown; use bar or json")
+        raise ConfigurationError(f"--progress {kind} is unknown; {_NOT_BUILT}; use bar or json")
 
 
 def _summary(result: BuildResult, settings: BuildSettings) -> dict[str, Any]:
@@ -111,7 +118,13 @@ def serve_command(
     overrides: Mapping[str, Any], config: ConfigOption = None, json: JsonOption = False
 ) -> None:
     """Serve data sets over HTTP; an empty store gets the demo data set first."""
-    settings = load_settings(ServiceSettings, prefix=ENV_PREFIX, config=config, overrides=overrides)
+    settings = load_settings(
+        ServiceSettings,
+        prefix=ENV_PREFIX,
+        consequence="nothing is served",
+        config=config,
+        overrides=overrides,
+    )
     # imported here: a build needs no web server, and its processes start faster without
     import uvicorn
 
@@ -223,7 +236,9 @@ def export_command(
     """Write a version back as text: train_ru.txt, train_en.txt, …, as its languages are called."""
     sides: dict[str, TagSides] = {"both": "both", "src": "src", "none": "none"}
     if tags not in sides:
-        raise ConfigurationError(f"--tags {tags} is unknown; use both, src or none")
+        raise ConfigurationError(
+            f"--tags {tags} is unknown; nothing was exported; use both, src or none"
+        )
     dataset = open_dataset(url, tell=say)
     with progress_bars() as report:
         lines = export_text(dataset, folder, tags=sides[tags], report=report)
@@ -248,7 +263,11 @@ def push_command(
     if "/" not in source:
         overrides = {"data_dir": data_dir} if data_dir else {}
         settings = load_settings(
-            ServiceSettings, prefix=ENV_PREFIX, config=config, overrides=overrides
+            ServiceSettings,
+            prefix=ENV_PREFIX,
+            consequence="nothing was pushed",
+            config=config,
+            overrides=overrides,
         )
         source = str(settings.store_dir / source)
     dataset = open_dataset(source, tell=say)
@@ -279,8 +298,10 @@ def gc_command(
     settings = load_settings(
         ServiceSettings,
         prefix=ENV_PREFIX,
+        consequence="nothing was collected",
         config=config,
         overrides={name: value for name, value in given.items() if value is not None},
+        flags={"keep_versions": "--keep", "collect_grace_s": "--grace-s"},
     )
     if not settings.store_dir.is_dir():
         raise ConfigurationError(

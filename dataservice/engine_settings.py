@@ -49,6 +49,6 @@ class EngineSettings(BaseModel):
         if value in ("", "auto") or (host and colon and port.isdigit() and "/" not in value):
             return value
         raise ValueError(
-            "is neither `auto` nor HOST:PORT of a head node; a build is no Ray client (ray://), "
+            "it is neither `auto` nor HOST:PORT of a head node; a build is no Ray client (ray://), "
             "run it on a machine of the cluster"
         )

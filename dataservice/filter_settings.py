@@ -87,6 +87,7 @@ class FilterSettings(BaseModel):
         pattern="^[?!…:.]*$",
         title=_TITLE,
         description="Marks in which both sides must end, or neither, of ? ! … : .",
+        examples=["?!", "?!…:."],
     )
     identify_language: bool = Field(
         False,

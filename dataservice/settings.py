@@ -47,12 +47,14 @@ class BuildSettings(FilterSettings, EngineSettings):
         pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
         title="Input",
         description="Language of src",
+        examples=["ru", "pt-BR"],
     )
     tgt_lang: str = Field(
         "en",
         pattern=r"^([a-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$",
         title="Input",
         description="Language of tgt; empty: texts without a translation",
+        examples=["en", "sr-Latn", ""],
     )
     damaged: DamagePolicy = Field(
         "error", title="Sources", description="What cannot be read ends the build, or is counted"
@@ -128,9 +130,14 @@ class BuildSettings(FilterSettings, EngineSettings):
     @classmethod
     def _parse_sources(cls, value: Any) -> Any:
         if isinstance(value, str) and value.lstrip().startswith("["):
-            value = json.loads(value)
-        items = [value] if isinstance(value, str | dict) else value
-        return [parse_source(item) for item in items] if isinstance(items, list) else items
+            try:
+                value = json.loads(value)
+            except ValueError as error:
+                raise ValueError(
+                    f"it is no list in JSON ({error}); give one, or one file"
+                ) from error
+        items = value if isinstance(value, list) else [value]
+        return [parse_source(item) for item in items]
 
     @model_validator(mode="after")
     def _two_languages(self) -> Self:
@@ -153,7 +160,7 @@ class BuildSettings(FilterSettings, EngineSettings):
     @classmethod
     def _token_safe(cls, value: str) -> str:
         if not safe_name(value):
-            raise ValueError("has no letter or digit that a tag could keep; give another name")
+            raise ValueError("it has no letter or digit that a tag could keep; give another name")
         return safe_name(value)
 
     @property

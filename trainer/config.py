@@ -40,6 +40,7 @@ class TrainSettings(BaseModel):
         pattern=r"^(both|[A-Za-z0-9]+(-[A-Za-z0-9]+)+)$",
         title="Data",
         description="Which way to translate: src-tgt, tgt-src or both; or by languages, as ru-en",
+        examples=["src-tgt", "both", "ru-en"],
     )
     batch_size: int = Field(
         64, ge=1, title="Data", description="Sequences in a global batch, all ranks together"

@@ -13,7 +13,7 @@ from dataservice.prepare.reuse import names_blob
 from dataservice.prepare.sources.locate import local_paths, shown
 from dataservice.settings import BuildSettings, ServiceSettings
 from dataservice.source_settings import SourceSettings, format_of, is_url, label_of
-from shards.cli.settings import describe_errors
+from shards.cli.mistakes import Layer, describe_errors
 from shards.errors import PrometheusError
 from shards.manifest import canonical_json
 
@@ -21,6 +21,7 @@ SERVICE_ONLY: Final = frozenset(
     {"data_dir", "max_line_bytes", "max_source_bytes", "max_source_ratio"}
     | EngineSettings.model_fields.keys()
 )
+_NOT_QUEUED: Final = "nothing was queued"
 _SOURCES: Final = ("sources", "test_sources")
 
 _WILDCARDS: Final = frozenset("*?[")
@@ -51,11 +52,14 @@ def merge_settings(settings: ServiceSettings, overrides: Mapping[str, Any]) -> B
         merged = BuildSettings.model_validate({**base, **overrides})
         canonical_json(merged.model_dump(mode="json"))
     except ValidationError as error:
-        raise RequestError(describe_errors(error, BuildSettings)) from error
+        told = describe_errors(error, BuildSettings, [Layer(overrides)], consequence=_NOT_QUEUED)
+        raise RequestError(told) from error
     except PrometheusError as error:
-        raise RequestError(str(error)) from error
+        raise RequestError(f"{error}; {_NOT_QUEUED}") from error
     except ValueError as error:
-        raise RequestError(f"a setting cannot be written down ({error}); give another") from error
+        raise RequestError(
+            f"a setting cannot be written down ({error}); {_NOT_QUEUED}; give another"
+        ) from error
     if merged.tokenizer != settings.tokenizer and not names_blob(merged.tokenizer or "0" * 64):
         raise ForbiddenSourceError(
             f"tokenizer {merged.tokenizer!r} is refused: no request may name a file for it; "

@@ -6,7 +6,7 @@ from fastapi import HTTPException, Request
 from pydantic import BaseModel, ValidationError
 
 from dataservice.jobs.request import RequestError
-from shards.cli.settings import describe_errors
+from shards.cli.mistakes import describe_errors
 
 MAX_BODY_BYTES: Final = 1 << 16
 
@@ -29,4 +29,5 @@ async def read_body(request: Request, model: type[Model]) -> Model:
     try:
         return model.model_validate_json(bytes(body) if body.strip() else b"{}")
     except ValidationError as error:
-        raise RequestError(f"{describe_errors(error, model)}; nothing was done") from error
+        told = describe_errors(error, model, consequence="nothing was done")
+        raise RequestError(told) from error

@@ -3,7 +3,6 @@
 A settings class is a plain pydantic model; here it becomes options, and is filled in layers.
 """
 
-import difflib
 import functools
 import inspect
 import os
@@ -23,9 +22,9 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
-    YamlConfigSettingsSource,
 )
 
+from shards.cli.mistakes import Layer, Location, describe_errors, dotted, hint
 from shards.errors import PrometheusError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -44,16 +43,21 @@ def load_settings(
     model: type[Model],
     *,
     prefix: str,
+    consequence: str,
     config: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     base: Mapping[str, Any] | None = None,
+    flags: Mapping[str, str] | None = None,
 ) -> Model:
     """Fill a settings model from its three layers, with `base` below them instead of defaults.
+
+    Errors say the `consequence`, and call an override by its flag, where that is not the setting's.
 
     Raises:
         ConfigurationError: on an unknown key (with the nearest known one) or a bad value.
     """
-    _reject_unknown_variables(model, prefix)
+    variables = _variables(model, prefix, consequence)
+    from_file = _read_file(config, consequence)
 
     class Layered(model, BaseSettings):  # type: ignore[misc, valid-type]  # a class made at run time
         model_config = SettingsConfigDict(env_prefix=prefix, extra="forbid")
@@ -68,50 +72,73 @@ def load_settings(
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             del dotenv_settings, file_secret_settings
-            layers = [init_settings, env_settings]
-            if config is not None:
-                layers.append(YamlConfigSettingsSource(settings_cls, yaml_file=config))
-            return (*layers, InitSettingsSource(settings_cls, init_kwargs=dict(base or {})))
+            below = (from_file, dict(base or {}))
+            return (
+                init_settings,
+                env_settings,
+                *(InitSettingsSource(settings_cls, init_kwargs=values) for values in below),
+            )
 
-    if config is not None and not config.is_file():
-        raise ConfigurationError(f"settings file {config} is not there; check --config")
+    def flag(location: Location) -> str:
+        name = str(location[0])
+        return (flags or {}).get(name) or _flag(name, model.model_fields[name])
+
+    layers = (
+        Layer(overrides or {}, flag),
+        Layer(
+            variables, lambda location: prefix + dotted((str(location[0]).upper(), *location[1:]))
+        ),
+        Layer(from_file, place=f" in {config}"),
+        Layer(base or {}, place=" of the run"),
+    )
     try:
         return model.model_validate(Layered(**dict(overrides or {})).model_dump())
     except ValidationError as error:
-        raise ConfigurationError(describe_errors(error, model)) from error
-    except (SettingsError, ValueError, TypeError, yaml.YAMLError) as error:
         raise ConfigurationError(
-            f"settings cannot be read: {' '.join(str(error).split())}"
+            describe_errors(error, model, layers, consequence=consequence)
+        ) from error
+    except (SettingsError, ValueError, TypeError) as error:
+        raise ConfigurationError(
+            f"settings cannot be read: {' '.join(str(error).split())}; {consequence}"
         ) from error
 
 
-def describe_errors(error: ValidationError, model: type[BaseModel]) -> str:
-    """Every problem of a failed validation, each with its setting, value and remedy."""
-    problems = []
-    for item in error.errors():
-        name = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            problems.append(f"unknown setting {name!r}{_hint(name, model)}")
-        elif item["loc"]:
-            message = item["msg"].removeprefix("Value error, ")
-            problems.append(f"setting {name} = {item['input']!r}: {message}")
-        else:
-            problems.append(item["msg"].removeprefix("Value error, "))
-    return "; ".join(problems)
+def _read_file(config: Path | None, consequence: str) -> dict[str, Any]:
+    if config is None:
+        return {}
+    if not config.is_file():
+        raise ConfigurationError(
+            f"settings file {config} is not there; {consequence}; check --config"
+        )
+    try:
+        values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        reason = " ".join(str(error).replace('in "<unicode string>", ', "").split())
+        raise ConfigurationError(
+            f"settings file {config} cannot be read ({reason}); {consequence}; write YAML in UTF-8"
+        ) from error
+    if not isinstance(values or {}, dict):
+        raise ConfigurationError(
+            f"settings file {config} cannot be read: it is no mapping; {consequence}; write "
+            "`setting: value` in each line"
+        )
+    return {str(name): value for name, value in (values or {}).items()}
 
 
-def _hint(name: str, model: type[BaseModel]) -> str:
-    near = difflib.get_close_matches(name, model.model_fields, n=1)
-    return f"; did you mean {near[0]!r}?" if near else "; `--help` lists the known ones"
-
-
-def _reject_unknown_variables(model: type[BaseModel], prefix: str) -> None:
+def _variables(model: type[BaseModel], prefix: str, consequence: str) -> dict[str, str]:
+    """Settings that the environment gives."""
+    values = {}
     for variable in sorted(os.environ):
+        if not variable.startswith(prefix):
+            continue
         name = variable.removeprefix(prefix).lower()
-        if variable.startswith(prefix) and name not in model.model_fields:
+        if name not in model.model_fields:
             raise ConfigurationError(
-                f"environment variable {variable}: unknown setting {name!r}{_hint(name, model)}"
+                f"environment variable {variable}: unknown setting {name!r}{hint(name, model)}; "
+                f"{consequence}"
             )
+        values[name] = os.environ[variable]
+    return values
 
 
 def settings_options(
@@ -141,11 +168,9 @@ def settings_options(
 
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     kind, metavar = _option_type(field.annotation)
-    flag = f"--{name.replace('_', '-')}"
+    flag = _flag(name, field)
     if kind is bool:
         flag = f"{flag}/--no-{name.replace('_', '-')}"
-    elif kind == list[str]:
-        flag = flag.removesuffix("s")  # given once for each item
     notes = "; ".join(_notes(field))
     option = typer.Option(
         flag,
@@ -160,6 +185,12 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
         default=None,
         annotation=Annotated[kind | None, option],
     )
+
+
+def _flag(name: str, field: FieldInfo) -> str:
+    flag = f"--{name.replace('_', '-')}"
+    # a list's is given once for each item
+    return flag.removesuffix("s") if _option_type(field.annotation)[0] == list[str] else flag
 
 
 def _notes(field: FieldInfo) -> Iterator[str]:

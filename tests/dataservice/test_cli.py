@@ -178,13 +178,13 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "missing source": (["build", "--source", "nothing.tsv"], ["nothing.tsv is not there"]),
     "source of no known kind": (["build", "--source", "x.csv"], ["x.csv", "SRC.txt,TGT.txt"]),
     "one side alone": (["build", "--source", "ru.txt,"], ["`src` and `tgt` together"]),
-    "value out of bounds": (["build", "--vocab-size", "7"], ["vocab_size", "7", "400"]),
-    "value that is no number": (["build", "--val-fraction", "nan"], ["val_fraction"]),
+    "value out of bounds": (["build", "--vocab-size", "7"], ["--vocab-size = 7", "400"]),
+    "value that is no number": (["build", "--val-fraction", "nan"], ["--val-fraction"]),
     "bad name": (["build", "--name", "../up"], ["'../up'", "cannot be used"]),
-    "author that no tag can keep": (["build", "--default-author", "<>"], ["default_author"]),
+    "author that no tag can keep": (["build", "--default-author", "<>"], ["--default-author"]),
     "unknown progress": (["build", "--progress", "loud"], ["--progress loud", "bar or json"]),
     "nothing to collect": (["gc", "--data-dir", "nowhere"], ["nowhere/datasets", "--data-dir"]),
-    "nothing to keep": (["gc", "--keep", "0"], ["keep_versions", "0"]),
+    "nothing to keep": (["gc", "--keep", "0"], ["--keep = 0"]),
     "missing config": (["build", "--config", "no.yaml"], ["no.yaml is not there"]),
     "no data set here": (["verify", "nowhere/demo"], ["no data set 'demo'", "dataservice build"]),
     "no such scheme": (["verify", "ftp://host/demo"], ["'ftp'", "http://"]),
@@ -253,7 +253,7 @@ def test_a_mistake_in_the_settings_file_is_one_line(cli: Run, text: str, told: l
     [
         ("DATASERVICE_VOCAB_SISE", "900", ["DATASERVICE_VOCAB_SISE", "did you mean 'vocab_size'"]),
         ("DATASERVICE_NONSENSE", "1", ["DATASERVICE_NONSENSE", "--help"]),
-        ("DATASERVICE_VOCAB_SIZE", "many", ["vocab_size", "'many'"]),
+        ("DATASERVICE_VOCAB_SIZE", "many", ["DATASERVICE_VOCAB_SIZE = 'many'"]),
     ],
 )
 def test_a_mistake_in_the_environment_is_one_line(

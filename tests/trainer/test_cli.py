@@ -212,7 +212,7 @@ MISTAKES = {
         ("--data", "{data}", "--device", "meta"),
         "is not trained on",
     ),
-    "seed beyond 63 bits": (("--seed", "99999999999999999999"), "setting seed"),
+    "seed beyond 63 bits": (("--seed", "99999999999999999999"), "setting --seed"),
     "temperature of no use": (
         ("generate", "--checkpoint", "{run}", "--temperature", "1e-50", "да"),
         "temperature",
@@ -223,10 +223,10 @@ MISTAKES = {
         "check that the service is up",
     ),
     "unknown setting in YAML": (("--config", "{tmp}/bad.yaml"), "did you mean 'batch_size'?"),
-    "YAML that is none": (("--config", "{tmp}/broken.yaml"), "settings cannot be read"),
+    "YAML that is none": (("--config", "{tmp}/broken.yaml"), "broken.yaml cannot be read"),
     "missing YAML": (("--config", "{tmp}/no.yaml"), "is not there"),
-    "value out of range": (("--dropout", "1.5"), "setting dropout = 1.5"),
-    "unknown choice": (("--direction", "sideways"), "setting direction = 'sideways'"),
+    "value out of range": (("--dropout", "1.5"), "setting --dropout = 1.5"),
+    "unknown choice": (("--direction", "sideways"), "setting --direction = 'sideways'"),
     "no run to resume": (("--resume", "--run-dir", "{tmp}/none"), "no checkpoint to go on from"),
     "odd heads": (("--d-model", "36", "--num-heads", "4"), "twice num_heads"),
     "no checkpoint to generate with": (

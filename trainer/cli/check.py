@@ -77,7 +77,13 @@ def check_command(
     from trainer.training.data import open_sources
     from trainer.training.loop import make_stream_config
 
-    settings = load_settings(TrainSettings, prefix=ENV_PREFIX, config=config, overrides=overrides)
+    settings = load_settings(
+        TrainSettings,
+        prefix=ENV_PREFIX,
+        consequence="nothing was checked",
+        config=config,
+        overrides=overrides,
+    )
     count = _count(snapshots)
     if min(tail, steps, *(workers or [0])) < 0 or min(ranks or [1]) < 1:
         raise ConfigurationError(

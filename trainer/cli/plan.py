@@ -46,7 +46,13 @@ def plan_command(
     from trainer.training.data import open_sources
     from trainer.training.loop import make_stream_config
 
-    settings = load_settings(TrainSettings, prefix=ENV_PREFIX, config=config, overrides=overrides)
+    settings = load_settings(
+        TrainSettings,
+        prefix=ENV_PREFIX,
+        consequence="nothing was planned",
+        config=config,
+        overrides=overrides,
+    )
     with tempfile.TemporaryDirectory() as folder, progress_bars() as report:
         # what a filter finds is kept in the run's folder, and this is no run
         apart = settings.model_copy(update={"run_dir": Path(folder)})

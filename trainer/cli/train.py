@@ -5,7 +5,7 @@ import fcntl
 import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 import yaml
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from trainer.training.metrics import RunLog
     from trainer.training.setup import Run
 
+_NOT_TRAINED: Final = "nothing was trained"
+
 
 @settings_options(TrainSettings)
 def train_command(
@@ -33,7 +35,13 @@ def train_command(
 ) -> None:
     """Train, writing checkpoints and metrics to --run-dir; `trainer --resume` goes on."""
     # imported below: --help need not wait for torch
-    settings = load_settings(TrainSettings, prefix=ENV_PREFIX, config=config, overrides=overrides)
+    settings = load_settings(
+        TrainSettings,
+        prefix=ENV_PREFIX,
+        consequence=_NOT_TRAINED,
+        config=config,
+        overrides=overrides,
+    )
     with _only_writer(settings.run_dir):
         _train(_prepare(settings, overrides, config, resume=resume), as_json=json)
 
@@ -181,6 +189,7 @@ def _prepare(
     settings = load_settings(
         TrainSettings,
         prefix=ENV_PREFIX,
+        consequence=_NOT_TRAINED,
         config=config,
         overrides=overrides,
         # a run folder may have been moved or copied since

@@ -108,14 +108,14 @@ def test_leases_are_there_after_a_restart(
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        ({}, "holder"),
+        ({}, "setting holder is missing: give text of 1 to 200 characters"),
         ({"holder": ""}, "holder"),
         ({"holder": "a\nb"}, "printable"),
         ({"holder": "x" * 201}, "200"),
         ({"holder": "x", "ttl_s": 0}, "ttl_s"),
         ({"holder": "x", "ttl_s": 604_801}, "604800"),
         ({"holder": "x", "tll_s": 60}, "did you mean 'ttl_s'"),
-        ([], "dictionary|object"),
+        ([], "[] is no mapping of settings"),
         ("\ud800", ""),
     ],
 )
