@@ -34,7 +34,7 @@ def check_status(fetch: Fetch, response: urllib3.BaseHTTPResponse) -> None:
     if status in (200, 206) and headers.get("Content-Type", "").startswith("text/html"):
         raise TransientError(
             "a web page came (text/html), not the file; something on the way answers for the "
-            "service, a proxy or a portal to sign in to"
+            "server, a proxy or a portal to sign in to"
         )
     if status == 206 and received:
         start = headers.get("Content-Range", "").removeprefix("bytes ").split("-")[0]
@@ -48,10 +48,7 @@ def check_status(fetch: Fetch, response: urllib3.BaseHTTPResponse) -> None:
         fetch.etag = etag if etag.startswith('"') else None  # a weak one does not vouch for bytes
         return
     if status in (404, 410):
-        raise NotFoundError(
-            f"{fetch.url} is not there (HTTP {status}); check the URL, and with "
-            "`curl` of its parent which data sets and versions exist"
-        )
+        raise NotFoundError(f"{fetch.url} is not there (HTTP {status}); {fetch.if_missing}")
     if status in (206, 416):
         received.clear()
     if status in (206, 408, 416, 425, 429) or status >= 500:

@@ -54,11 +54,18 @@ class RetryPolicy:
 
 @dataclass(slots=True)
 class Fetch:
-    """A file on its way: what came of it, and how often it was asked for."""
+    """A file on its way: what came of it, how often it was asked for, and what to do in vain."""
 
     url: str
     info: BlobInfo | None
     started: float
+    if_missing: str = (
+        "check the URL, and with `curl` of its parent which data sets and versions exist"
+    )
+    if_unreachable: str = (
+        "nothing was lost; check that the service is up and reachable, then run the same command "
+        "again"
+    )
     received: bytearray = field(default_factory=bytearray)
     etag: str | None = None
     most_bytes: int = 0
@@ -112,6 +119,5 @@ def persist(
     until = f" until the deadline of {policy.deadline_s:g} s" if late else ""
     raise StoreUnavailableError(
         f"{fetch.url} could not be fetched in {fetch.attempts} attempts{until}: {reason}; "
-        "nothing was lost; check that the service is up and reachable, then run the same "
-        "command again"
+        f"{fetch.if_unreachable}"
     )

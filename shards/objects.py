@@ -21,6 +21,7 @@ IMMUTABLE: Final = "public, max-age=31536000, immutable"
 
 _CHUNK_BYTES: Final = 1  # at least: they come as large as the network gives them
 _REQUEST_S: Final = 120.0
+_IF_MISSING: Final = "check the URL, or put the data set there with `dataservice push`"
 _MAX_REASON: Final = 200
 _ACCESS: Final = {
     "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, or AWS_SKIP_SIGNATURE=true",
@@ -136,7 +137,7 @@ class ObjectStore:
         return self._patiently(path, attempt, fetch)
 
     def _begin(self, path: str, info: BlobInfo | None = None) -> Fetch:
-        return Fetch(f"{self.root}/{path}", info, self._clock())
+        return Fetch(f"{self.root}/{path}", info, self._clock(), if_missing=_IF_MISSING)
 
     def _receive(self, path: str, fetch: Fetch) -> None:
         """One request that goes on where `received` ends; what has come counts if it is cut."""
@@ -167,7 +168,7 @@ class ObjectStore:
             try:
                 result = attempt()
             except (OSError, ValueError, _base_error()) as error:
-                reason = self._judge(path, error)
+                reason = self._judge(fetch, error)
                 if (status := _STATUS.search(str(error))) and status[1] == "416":
                     fetch.received.clear()
                 raise TransientError(reason) from error
@@ -176,20 +177,17 @@ class ObjectStore:
 
         return persist(fetch, judged, self.policy, self._sleep, self._clock)
 
-    def _judge(self, path: str, error: Exception) -> str:
+    def _judge(self, fetch: Fetch, error: Exception) -> str:
         """Why an attempt failed, when that may pass; raises the final error when it will not."""
         scheme, _, rest = self.root.partition("://")
-        bucket, text, url = rest.partition("/")[0], str(error), f"{self.root}/{path}"
+        bucket, text, url = rest.partition("/")[0], str(error), fetch.url
         told = _reason(error)
         if _NO_BUCKET.search(text):
             raise ShardError(
                 f"bucket {bucket!r} of {url} is not there; check the URL and the endpoint"
             ) from error
         if isinstance(error, FileNotFoundError):
-            raise NotFoundError(
-                f"{url} is not there; check the URL, or put the data set there with "
-                "`dataservice push`"
-            ) from error
+            raise NotFoundError(f"{url} is not there; {fetch.if_missing}") from error
         if _is_denied(error):
             raise ShardError(
                 f"{url} was refused ({told}): the object is missing, or these credentials may not "

@@ -84,7 +84,7 @@ PATIENT: Final = replace(QUICK, attempts=100_000, max_wait_s=0.05, deadline_s=60
 USEFUL: Final = replace(QUICK, deadline_s=1.5, min_bytes_per_s=1000)
 UNTIL: Final = "… attempts until the deadline of 3 s"
 PORTAL: Final = (
-    "a web page came (text/html), not the file; something on the way answers for the service, a "
+    "a web page came (text/html), not the file; something on the way answers for the server, a "
     "proxy or a portal to sign in to"
 )
 NOT_ALL: Final = "… bytes came, which are not all, and no Content-Length says how many"

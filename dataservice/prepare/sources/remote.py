@@ -154,6 +154,8 @@ def _fetch(place: Place, spool: _Spool, policy: RetryPolicy, public_only: bool) 
         started=time.monotonic(),
         received=spool,  # type: ignore[arg-type]
         most=1 << 62,
+        if_missing="check the URL",
+        if_unreachable="check that its server is up and reachable, then build again",
     )
     if place.location.startswith(_HTTP):
         _HttpSource(place.location, place.headers, policy, public_only=public_only).fetch(fetch)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,6 +99,10 @@ def place(location: str, kind: Format = "jsonl", **values: Any) -> Place:
     ("script", "told"),
     [
         ({"always": cut(0)}, "cut after 0 bytes"),
+        (
+            {"always": lambda handler, _: handler.answer(200, **{"Content-Type": "text/html"})},
+            "a web page came",
+        ),
         ({"always": cut_without_length(5)}, "does not say how many bytes"),
         ({"files": {}}, "is not there"),
         ({"always": lambda handler, _: handler.answer(403)}, "HTTP 403"),
@@ -118,7 +123,29 @@ def test_what_does_not_come_whole_is_an_error_that_names_the_url(
         fetched(place(f"{server.url}/c.jsonl"), tmp_path / "spool", Reading(), policy=QUICK)
     assert told in str(caught.value)
     assert f"{server.url}/c.jsonl" in str(caught.value)
+    assert not re.search("data set|shard|blob|manifest|service", str(caught.value))
     assert not (tmp_path / "spool").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (404, "is not there (HTTP 404); check the URL"),
+        (
+            503,
+            "could not be fetched in 3 attempts: HTTP 503; check that its server is up and "
+            "reachable, then build again",
+        ),
+    ],
+)
+def test_a_status_is_told_in_the_words_of_sources(
+    tmp_path: Path, server: FaultServer, status: int, told: str
+) -> None:
+    server.script.always = lambda handler, _: handler.answer(status)
+    url = f"{server.url}/c.jsonl"
+    with pytest.raises(SourceError) as caught:
+        fetched(place(url), tmp_path / "spool", Reading(), policy=QUICK)
+    assert str(caught.value) == f"source {url} {told}; nothing is built from it"
 
 
 @pytest.mark.parametrize(
@@ -149,7 +176,7 @@ def test_a_bucket_is_read_like_a_url(
     s3.make("texts")
     s3.ask("PUT", "texts/deep/c.jsonl.zst", zstd(jsonl(PAIRS)))
     assert texts(read(SourceSettings(path="s3://texts/deep/c.jsonl.zst"), tmp_path)) == PAIRS
-    with pytest.raises(SourceError, match=r"s3://texts/deep/d\.jsonl is not there"):
+    with pytest.raises(SourceError, match=r"deep/d\.jsonl is not there; check the URL; nothing is"):
         read(SourceSettings(path="s3://texts/deep/d.jsonl"), tmp_path)
 
 
