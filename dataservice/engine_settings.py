@@ -34,6 +34,12 @@ class EngineSettings(BaseModel):
         title="Engine",
         description="Cleaned text that is kept on disk for the next reshard; 0: none",
     )
+    keep_cache_bytes: int = Field(
+        1 << 30,
+        ge=0,
+        title="Engine",
+        description="Tokenizers and word memos that are kept on disk for the next builds; 0: none",
+    )
     keep_unfinished_s: int = Field(
         7 * 86_400,
         ge=0,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from dataservice.errors import BuildError, SourceError
+from dataservice.prepare.cache import trim_cache
 from dataservice.prepare.chunks import CleanUnit, clean_chunk
 from dataservice.prepare.conflicts import target_conflicts
 from dataservice.prepare.contamination import write_test_keys
@@ -87,7 +88,9 @@ def build(settings: BuildSettings, report: Report = silent) -> BuildResult:
             open_engine(settings, (work, settings.store_dir)) as engine,
             Journal(folder, LocalStore(settings.store_dir)) as journal,
         ):
-            return _Build(settings, folder, key, engine, journal, report).run()
+            result = _Build(settings, folder, key, engine, journal, report).run()
+        trim_cache(settings.cache_dir, settings.keep_cache_bytes, work)
+        return result
     except OSError as error:
         raise disk_error(error, work / "build") from error
 

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import Final
 
+from dataservice.prepare.cache import mark_used
 from dataservice.prepare.memo import WordMemo
 from dataservice.prepare.memo_file import MemoError
 from shards.errors import StoreFullError
@@ -39,7 +40,9 @@ class MemoCache:
     def _load(self, model: bytes, max_words: int) -> WordMemo:
         try:
             data = self.file.read_bytes()
-            return WordMemo.load(model, data, max_words=max_words)
+            memo = WordMemo.load(model, data, max_words=max_words)
+            mark_used(self.file)
+            return memo
         except FileNotFoundError:
             pass
         except MemoError as error:

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import sentencepiece
 
+from dataservice.prepare.cache import mark_used
 from dataservice.prepare.partition import SplitFiles
 from dataservice.prepare.reuse import load_reused
 from dataservice.prepare.spill import SpillFile
@@ -107,9 +108,13 @@ def _train(texts: TrainTexts, symbols: Sequence[str], settings: BuildSettings) -
     key = tokenizer_key(digest, len(symbols), settings)
     known = settings.cache_dir / "models"
     for file in sorted(known.glob(f"{key}-*.model")):
-        model = file.read_bytes()
+        try:
+            model = file.read_bytes()
+        except FileNotFoundError:  # another build has trimmed the cache
+            continue
         if hashlib.sha256(model).hexdigest() == file.stem.partition("-")[2]:
             path.unlink()
+            mark_used(file)
             return name_tags(model, symbols)
     model = train_nameless(read_sample(path), len(symbols), settings)
     path.unlink()
