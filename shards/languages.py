@@ -1,9 +1,12 @@
 """Language codes and characters → the scripts that they are written in, by Unicode's own names."""
 
 import unicodedata
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-_BY_LANGUAGE: Final = {
+LANGUAGES: Final = {
+    "LATIN": "af az bs ca cs cy da de en eo es et eu fi fr ga gl hr hu id is it lt lv ms mt nb nl "
+    "nn no pl pt ro sk sl sq sv sw tl tr uz vi",
     "CYRILLIC": "ab ba be bg ce cv kk kv ky mk mn os ru sah sr tg tt udm uk",
     "GREEK": "el grc",
     "ARABIC": "ar ckb fa ps sd ug ur",
@@ -31,7 +34,19 @@ _BY_LANGUAGE: Final = {
     "HIRAGANA": "ja",
     "KATAKANA": "ja",
 }
-_BY_SUBTAG: Final = {"latn": "LATIN", "cyrl": "CYRILLIC", "arab": "ARABIC", "deva": "DEVANAGARI"}
+"""The scripts, by the first words of Unicode's names of their letters, and who writes in them."""
+
+# languages that are written in these scripts as well, whichever the text at hand has
+_MORE_LANGUAGES: Final = {"LATIN": "kk sr tg tt", "CYRILLIC": "az uz", "CJK": "ko"}
+# what a code may say of the script: sr-Latn, zh-Hant, az-Cyrl
+_SUBTAGS: Final = {
+    "latn": "LATIN",
+    "cyrl": "CYRILLIC",
+    "arab": "ARABIC",
+    "deva": "DEVANAGARI",
+    "hans": "CJK",
+    "hant": "CJK",
+}
 _KINDS: Final = {
     "L": "other letters",
     "M": "marks",
@@ -43,16 +58,26 @@ _KINDS: Final = {
 
 
 def scripts_of(language: str) -> frozenset[str]:
-    """The scripts of a language, Latin for those that are not known here; `sr-Latn` says its own.
+    """The scripts that a language is mostly written in, Latin where that is not known.
 
-    Names are the first words of Unicode's names of letters: LATIN, CYRILLIC, CJK.
+    A code may say its own: `sr-Latn`.
     """
-    code, *subtags = language.lower().split("-")
+    return _scripts(language, (LANGUAGES,)) or frozenset({"LATIN"})
+
+
+def possible_scripts_of(language: str) -> frozenset[str]:
+    """All scripts that a language may be written in; none where they are not known."""
+    return _scripts(language, (LANGUAGES, _MORE_LANGUAGES))
+
+
+def _scripts(language: str, tables: Sequence[Mapping[str, str]]) -> frozenset[str]:
+    code, *subtags = language.lower().replace("_", "-").split("-")
     for subtag in subtags:
-        if subtag in _BY_SUBTAG:
-            return frozenset({_BY_SUBTAG[subtag]})
-    found = {script for script, codes in _BY_LANGUAGE.items() if code in codes.split()}
-    return frozenset(found or {"LATIN"})
+        if subtag in _SUBTAGS:
+            return frozenset({_SUBTAGS[subtag]})
+    return frozenset(
+        script for table in tables for script, codes in table.items() if code in codes.split()
+    )
 
 
 def script_of(char: str) -> str:
@@ -60,6 +85,6 @@ def script_of(char: str) -> str:
     kind = unicodedata.category(char)[0]
     if kind == "L":
         first = unicodedata.name(char, "").partition(" ")[0]
-        if first == "LATIN" or first in _BY_LANGUAGE:
+        if first in LANGUAGES:
             return first
     return _KINDS.get(kind, "other")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shards.languages import script_of, scripts_of
+from shards.languages import possible_scripts_of, script_of, scripts_of
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,25 @@ from shards.languages import script_of, scripts_of
 )
 def test_a_language_has_its_scripts(language: str, scripts: set[str]) -> None:
     assert scripts_of(language) == scripts
+
+
+@pytest.mark.parametrize(
+    ("language", "scripts"),
+    [
+        ("ru", {"CYRILLIC"}),
+        ("sr", {"CYRILLIC", "LATIN"}),
+        ("uz", {"CYRILLIC", "LATIN"}),
+        ("sr-Cyrl-RS", {"CYRILLIC"}),
+        ("sr_Latn", {"LATIN"}),
+        ("ko", {"HANGUL", "CJK"}),
+        ("ko-Hant", {"CJK"}),
+        ("tlh", set()),
+    ],
+)
+def test_a_language_may_have_more_scripts_or_none_that_is_known(
+    language: str, scripts: set[str]
+) -> None:
+    assert possible_scripts_of(language) == scripts
 
 
 @pytest.mark.parametrize(

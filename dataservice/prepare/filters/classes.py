@@ -63,7 +63,7 @@ def tables() -> Tables:
             digit_values[point] = unicodedata.decimal(chr(point))
         elif kind == "Zs":
             classes[point] = SPACE
-    classes[_MORE_HAN] = script_class("Han")
+    classes[_MORE_HAN] = script_class("CJK")
     for sign, number in _SIGNS.items():
         classes[ord(sign)] = number
     for sign in "ªº":  # ordinal signs: written beside digits of any script

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from dataservice.prepare.filters.languages import scripts_of
 from dataservice.prepare.filters.side import Batch, confirm
 from dataservice.prepare.filters.words import plain_words
 from dataservice.prepare.points import Mask
+from shards.languages import possible_scripts_of
 
 _MIN_WORDS = 4  # names, commands and titles of fewer words are copied for good reasons
 
@@ -37,7 +37,7 @@ def untranslated(batch: Batch) -> Mask:
         return batch.nothing
     src, tgt = batch.src, batch.tgt
     suspects = np.minimum(src.word_counts, tgt.word_counts) >= _MIN_WORDS
-    ours, theirs = set(scripts_of(src.language)), set(scripts_of(tgt.language))
+    ours, theirs = possible_scripts_of(src.language), possible_scripts_of(tgt.language)
     if ours and theirs and ours.isdisjoint(theirs):
         # what was copied has letters of the other side's script; short words are copied first
         suspects &= (src.letters[1] > 0.7 * limit * sum(tgt.letters)) | (

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from dataservice.filter_settings import FilterSettings
 from dataservice.prepare.filters.classes import DIGIT, SPACE, Tables, script_class, tables
-from dataservice.prepare.filters.languages import scripts_of
 from dataservice.prepare.points import CodePoints, Mask
+from shards.languages import possible_scripts_of
 
 Counts = npt.NDArray[np.int64]
 _FIELD_BITS: Final = 21  # longer texts than this counts were refused long before
@@ -51,7 +51,8 @@ class Side:
 
         A language of unknown script owns every letter.
         """
-        packed = self.tables.packed(scripts_of(self.language), _FIELD_BITS).take(self.classes)
+        scripts = possible_scripts_of(self.language)
+        packed = self.tables.packed(scripts, _FIELD_BITS).take(self.classes)
         # both counts in one word: differences of a sum that wraps are exact all the same
         sums = self.sums(packed)
         mask = np.int64((1 << _FIELD_BITS) - 1)
@@ -60,7 +61,7 @@ class Side:
     @cached_property
     def own_classes(self) -> frozenset[int]:
         """The classes of letters of the language's own scripts."""
-        return frozenset(map(script_class, scripts_of(self.language)))
+        return frozenset(map(script_class, possible_scripts_of(self.language)))
 
     def sums(self, values: npt.NDArray[np.generic]) -> Counts:
         """Sums of one value a character, text by text [N], modulo 2^64."""

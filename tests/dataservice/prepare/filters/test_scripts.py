@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from dataservice.prepare.filters.classes import FIRST_SCRIPT, UNKNOWN_LETTER, script_class, tables
-from dataservice.prepare.filters.languages import BLOCKS, has_spaces, scripts_of
+from dataservice.prepare.filters.languages import BLOCKS, has_spaces
 from dataservice.prepare.filters.side import Side
+from shards.languages import LANGUAGES, script_of
 from tests.dataservice.prepare.filters.judge import reason, says
 
 
@@ -63,6 +64,7 @@ def test_names_and_code_in_another_script_are_excused(src: str) -> None:
     ("language", "text"),
     [
         ("uk", "Ґанок і їжак"),
+        ("cv", "Шупашкар хули"),
         ("el", "Καλημέρα κόσμε"),
         ("he", "שָׁלוֹם עולם"),
         ("ar", "مَرْحَبًا"),
@@ -86,17 +88,17 @@ def test_each_language_is_at_home_in_its_own_script(language: str, text: str) ->
     assert not says("wrong_script", text, "Hello", min_script_share=1, **settings)
 
 
-@pytest.mark.parametrize("language", ["ru", "el", "ja", "hi", "sr-Cyrl", "zh_Hans"])
+@pytest.mark.parametrize("language", ["ru", "el", "ja", "hi", "sr-Cyrl", "zh_Hans", "ba", "wuu"])
 def test_english_is_foreign_where_another_script_is_written(language: str) -> None:
     own, other = Side(["Hello"], language).letters
     assert (own[0], other[0]) == (0, 5)
 
 
-def test_a_subtag_says_which_script_a_language_is_written_in() -> None:
-    assert scripts_of("sr-Cyrl-RS") == ("Cyrillic",)
-    assert scripts_of("sr-Latn") == ("Latin",)
-    assert set(scripts_of("sr")) == {"Latin", "Cyrillic"}
-    assert scripts_of("tlh") == ()
+def test_every_script_that_a_language_has_has_its_letters() -> None:
+    assert set(BLOCKS) == set(LANGUAGES)
+    for script, ranges in BLOCKS.items():
+        points = (chr(point) for start, stop in ranges for point in range(start, stop + 1))
+        assert script in set(map(script_of, points))
 
 
 @pytest.mark.parametrize(("language", "spaced"), [("ru", 1), ("ko", 1), ("ja", 0), ("th", 0)])
@@ -135,7 +137,7 @@ def test_every_letter_has_one_class_and_nothing_else_is_a_letter() -> None:
 def test_blocks_of_scripts_do_not_overlap() -> None:
     spans = sorted((start, stop) for ranges in BLOCKS.values() for start, stop in ranges)
     assert all(stop < start for (_, stop), (start, _) in pairwise(spans))
-    assert script_class("Latin") == FIRST_SCRIPT
+    assert script_class("LATIN") == FIRST_SCRIPT
 
 
 def test_a_text_without_a_translation_is_judged_alone() -> None:
