@@ -120,7 +120,7 @@ def _columns(pairs: Pairs, funnel: StageCounts) -> _Columns:
 def _drop_longest(columns: _Columns, settings: BuildSettings, funnel: StageCounts) -> _Columns:
     """Without the pairs that cleaning would not shorten to what is kept."""
     limit = _RAW_CHARS * settings.max_chars
-    if max(itertools.chain(map(len, columns.src), map(len, columns.tgt)), default=0) <= limit:
+    if max(max(map(len, side), default=0) for side in (columns.src, columns.tgt)) <= limit:
         return columns
     lengths = [
         np.fromiter(map(len, side), np.int64, len(side)) for side in (columns.src, columns.tgt)

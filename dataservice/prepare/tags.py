@@ -78,7 +78,7 @@ def tag_ids(
 
 def _each_once(column: Sequence[str | None], change: Callable[[str | None], str]) -> list[str]:
     changed = {name: change(name) for name in set(column)}
-    return [changed[name] for name in column]
+    return list(map(changed.__getitem__, column))
 
 
 def labels_of_pairs(pairs: Pairs) -> list[str]:
@@ -88,10 +88,6 @@ def labels_of_pairs(pairs: Pairs) -> list[str]:
         for column in (pairs.author, pairs.city, pairs.year)
     ]
     columns.append(_each_once(pairs.source, lambda name: clean(name or "")))
-    known: dict[tuple[str, ...], str] = {}
-    labels = []
-    for row in zip(*columns, strict=True):
-        if (found := known.get(row)) is None:
-            found = known[row] = Labels(*row).dump()
-        labels.append(found)
-    return labels
+    rows = list(zip(*columns, strict=True))
+    dumped = {row: Labels(*row).dump() for row in set(rows)}
+    return list(map(dumped.__getitem__, rows))
