@@ -30,14 +30,12 @@ def verify_dataset(dataset: Dataset, report: Report = silent) -> Findings:
     findings = Findings()
     _check_tokenizer(dataset, findings)
     told = {split: _told_lengths(dataset, info, findings) for split, info in _splits(dataset)}
-    shards = [
-        (split, shard) for split, info in dataset.manifest.splits.items() for shard in info.shards
-    ]
-    ids: dict[Split, list[npt.NDArray[np.uint64]]] = {
-        split: [] for split in dataset.manifest.splits
-    }
-    texts: dict[Side, dict[Split, list[npt.NDArray[np.uint64]]]] = {
-        side: {split: [] for split in dataset.manifest.splits}
+    # the smaller split first: of the other one no text need be held
+    by_size = sorted(_splits(dataset), key=lambda entry: entry[1].samples)
+    shards = [(split, shard) for split, info in by_size for shard in info.shards]
+    ids: list[npt.NDArray[np.uint64]] = []
+    leaks = {
+        side: _Leaks(by_size[0][0] if len(by_size) > 1 else None)
         for side in dataset.manifest.languages
     }
     lengths: dict[Split, list[ShardLengths]] = {split: [] for split in dataset.manifest.splits}
@@ -48,9 +46,9 @@ def verify_dataset(dataset: Dataset, report: Report = silent) -> Findings:
             lengths[split].append(lengths_of(blocks))
         for block in blocks:
             findings.problems += _block_problems(block, shard, dataset.manifest)
-            ids[split].append(block.id.copy())  # a view would keep the whole shard
-            for side, keys in texts.items():
-                keys[split].append(_text_keys(block, side, dataset.manifest.tags.prefix_tokens))
+            ids.append(block.id.copy())  # a view would keep the whole shard
+            for side, found in leaks.items():
+                found.add(split, _text_keys(block, side, dataset.manifest.tags.prefix_tokens))
             sources += np.bincount(block.source, minlength=len(sources))[: len(sources)]
             findings.blocks += 1
             findings.samples += block.num_samples
@@ -60,12 +58,12 @@ def verify_dataset(dataset: Dataset, report: Report = silent) -> Findings:
         findings.problems += _id_problems(ids)
         for split, info in _splits(dataset):
             findings.problems += _length_problems(lengths[split], told[split], info)
-        for side, keys in texts.items():
-            findings.problems += _split_problems(side, keys)
+        for side, found in leaks.items():
+            findings.problems += found.problems(side)
         findings.problems += [
-            f"source {info.name!r} has {found} samples, the manifest says {info.samples}"
-            for info, found in zip(dataset.manifest.sources, sources.tolist(), strict=True)
-            if found != info.samples
+            f"source {info.name!r} has {number} samples, the manifest says {info.samples}"
+            for info, number in zip(dataset.manifest.sources, sources.tolist(), strict=True)
+            if number != info.samples
         ]
     return findings
 
@@ -139,19 +137,37 @@ def _text_keys(block: Block, side: Side, prefix: int) -> npt.NDArray[np.uint64]:
     return np.asarray(sums[starts + lengths] - sums[starts], np.uint64)
 
 
-def _split_problems(side: Side, texts: dict[Split, list[npt.NDArray[np.uint64]]]) -> Iterator[str]:
-    sides = [np.concatenate([np.zeros(0, np.uint64), *keys]) for keys in texts.values()]
-    if len(sides) == 2 and (shared := len(np.intersect1d(sides[0], sides[1]))):
-        name = "source" if side == "src" else "target"
-        yield f"{shared} {name} sentences stand in both train and val; build the data set again"
+class _Leaks:
+    """The texts of one split, which are added first, that stand in another one as well."""
+
+    def __init__(self, held: Split | None) -> None:
+        self._split = held
+        self._keys: list[npt.NDArray[np.uint64]] = []
+        self._held: npt.NDArray[np.uint64] | None = None  # sorted, once all are there
+        self._shared: list[npt.NDArray[np.uint64]] = [np.zeros(0, np.uint64)]
+
+    def add(self, split: Split, keys: npt.NDArray[np.uint64]) -> None:
+        """Hold the keys of a block's texts, or look for them among those that are held."""
+        if split == self._split:
+            self._keys.append(keys)
+            return
+        if self._held is None:
+            self._held = np.unique(np.concatenate([np.zeros(0, np.uint64), *self._keys]))
+        if len(self._held):
+            places = np.searchsorted(self._held, keys)
+            places[places == len(self._held)] = 0
+            self._shared.append(keys[self._held[places] == keys])
+
+    def problems(self, side: Side) -> Iterator[str]:
+        if shared := len(np.unique(np.concatenate(self._shared))):
+            name = "source" if side == "src" else "target"
+            yield f"{shared} {name} sentences stand in both train and val; build the data set again"
 
 
-def _id_problems(ids: dict[Split, list[npt.NDArray[np.uint64]]]) -> Iterator[str]:
-    together = [array for arrays in ids.values() for array in arrays]
-    if not together:
-        return
-    values = np.concatenate(together)
-    if repeated := len(values) - len(np.unique(values)):
+def _id_problems(ids: list[npt.NDArray[np.uint64]]) -> Iterator[str]:
+    values = np.concatenate([np.zeros(0, np.uint64), *ids])
+    values.sort()  # in place: a copy of all ids less
+    if repeated := int((values[1:] == values[:-1]).sum()):
         yield f"{repeated} pair ids occur more than once; build the data set again"
 
 
