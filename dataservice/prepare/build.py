@@ -22,7 +22,7 @@ from dataservice.prepare.known import last_shards
 from dataservice.prepare.model import TrainTexts, Vocabulary, make_vocabulary
 from dataservice.prepare.near import NearUnit, find_near, join_near
 from dataservice.prepare.page import report_page
-from dataservice.prepare.partition import SPLITS, SplitUnit, split_partition
+from dataservice.prepare.partition import SPLITS, SplitUnit, split_partitions, split_units
 from dataservice.prepare.publish import Finished, make_manifest
 from dataservice.prepare.reading import (
     Ingested,
@@ -243,7 +243,7 @@ class _Build:
         near_file = self._near(len(ingested.chunks), number)
         units = [
             SplitUnit(
-                partition=partition,
+                partitions=partitions,
                 num_partitions=number,
                 num_chunks=len(ingested.chunks),
                 folder=self.folder,
@@ -251,14 +251,15 @@ class _Build:
                 near_file=near_file,
                 settings=self.settings,
             )
-            for partition in range(number)
+            for partitions in split_units(number)
         ]
         total = _Partitions(TagCounts(), [])
-        for result in self.journal.map(self.engine, "split", split_partition, units):
-            self.funnel = merge_stages([self.funnel, result.funnel])
-            total.tags.add(result.tags)
-            total.train_bytes.append(result.train_bytes)
-            total.num_val += result.num_val
+        for result in self.journal.map(self.engine, "split", split_partitions, units):
+            for partition in result.partitions:
+                self.funnel = merge_stages([self.funnel, partition.funnel])
+                total.tags.add(partition.tags)
+                total.train_bytes.append(partition.train_bytes)
+                total.num_val += partition.num_val
             self.report("deduplicate and split", len(total), number)
         for stage in ("clean", "starts", "near", "near ids"):
             self.journal.drop(stage)

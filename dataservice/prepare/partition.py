@@ -6,7 +6,7 @@ split is decided without looking at any other partition.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -31,14 +31,19 @@ from dataservice.settings import BuildSettings
 from shards.manifest import Split
 from shards.sample import TAG_KINDS
 
+_MIN_UNITS: Final = 64
+_MOST_AT_ONCE: Final = 16
 SPLITS: Final[tuple[Split, ...]] = ("train", "val")
 
 
 @dataclass(frozen=True, slots=True)
 class SplitUnit:
-    """Work of one process: deduplicate and split one partition."""
+    """Work of one process: deduplicate and split neighbouring partitions, one after the other.
 
-    partition: int
+    What each chunk holds of them is one read; else there were as many as chunks times partitions.
+    """
+
+    partitions: range
     num_partitions: int
     num_chunks: int
     folder: Path
@@ -48,7 +53,14 @@ class SplitUnit:
 
     @property
     def label(self) -> str:
-        return f"partition {self.partition}"
+        return f"partitions {self.partitions[0]} to {self.partitions[-1]}"
+
+
+def split_units(num_partitions: int) -> list[range]:
+    """The partitions of each unit: few at a time, so that there is work for many processes."""
+    size = min(max(1, num_partitions // _MIN_UNITS), _MOST_AT_ONCE)
+    starts = range(0, num_partitions, size)
+    return [range(start, min(start + size, num_partitions)) for start in starts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +156,7 @@ def load_points(table: npt.NDArray[np.int64]) -> tuple[PointCounts, PointCounts]
 
 
 @dataclass(frozen=True, slots=True)
-class SplitResult:
+class Partition:
     """What one partition holds."""
 
     funnel: StageCounts
@@ -153,13 +165,25 @@ class SplitResult:
     tags: dict[str, Counter[str]]  # by kind
     spilled: tuple[SpillFile, ...]
 
+
+@dataclass(frozen=True, slots=True)
+class SplitResult:
+    """The partitions of one unit."""
+
+    partitions: tuple[Partition, ...]
+
     def files(self) -> tuple[SpillFile, ...]:
-        return self.spilled
+        return tuple(file for partition in self.partitions for file in partition.spilled)
 
 
-def split_partition(unit: SplitUnit) -> SplitResult:
+def split_partitions(unit: SplitUnit) -> SplitResult:
     """Drop repeated pairs, keeping the first one read, and order the rest by their ids."""
-    columns, keys = _read_rows(unit)
+    rows = zip(unit.partitions, _read_rows(unit), strict=True)
+    return SplitResult(tuple(_split(unit, number, *row) for number, row in rows))
+
+
+def _split(unit: SplitUnit, partition: int, lines: bytes, keys: npt.NDArray[np.void]) -> Partition:
+    columns = Columns.load(lines)
     funnel = StageCounts()
     reasons = _repeats(keys, funnel, near=unit.settings.near_duplicates != "off")
     if unit.near_file is not None:
@@ -177,9 +201,9 @@ def split_partition(unit: SplitUnit) -> SplitResult:
     )
     for split, rows in splits:
         chosen = columns.take(rows)
-        spilled += SplitFiles(unit.folder, unit.partition, split).write(chosen, keys[rows])
+        spilled += SplitFiles(unit.folder, partition, split).write(chosen, keys[rows])
         _count_tags(chosen.labels, tags)
-    return SplitResult(
+    return Partition(
         funnel=funnel,
         train_bytes=spilled[0].num_bytes + spilled[1].num_bytes,
         num_val=int(is_val.sum()),
@@ -211,17 +235,21 @@ def _labels(text: bytes) -> Labels:
     return Labels.load(text.decode())
 
 
-def _read_rows(unit: SplitUnit) -> tuple[Columns, npt.NDArray[np.void]]:
-    """Rows and keys of the partition, in the order in which they were read."""
-    buckets = buckets_of(unit.partition, unit.num_partitions)
+def _read_rows(unit: SplitUnit) -> Iterator[tuple[bytes, npt.NDArray[np.void]]]:
+    """Lines and keys of each partition, in the order in which they were read."""
+    buckets = [buckets_of(partition, unit.num_partitions) for partition in unit.partitions]
+    bounds = [begin for begin, _ in buckets] + [buckets[-1][1]]
     starts = open_starts(unit.folder / unit.starts_file)
-    columns = Columns([], [], [])
-    keys = [np.zeros(0, RowKeys.DTYPE)]
+    parts: list[tuple[list[bytes], list[npt.NDArray[np.void]]]]
+    parts = [([], [np.zeros(0, RowKeys.DTYPE)]) for _ in buckets]
     for chunk in range(unit.num_chunks):
-        found, rows = BucketFile.of_chunk(unit.folder, chunk).read(starts[chunk], buckets)
-        columns.add(found)
-        keys.append(rows)
-    return columns, np.concatenate(keys)
+        found = BucketFile.of_chunk(unit.folder, chunk).read(starts[chunk], bounds)
+        for (lines, keys), (own_lines, own_keys) in zip(parts, found, strict=True):
+            lines.append(own_lines)
+            keys.append(own_keys)
+    for lines, keys in parts:
+        yield b"".join(lines), np.concatenate(keys)
+        lines.clear()
 
 
 _REASONS: Final = ("", "duplicate", "id_collision", "near_duplicate")

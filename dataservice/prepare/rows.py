@@ -5,8 +5,9 @@ an end of line.
 """
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, Self
 
@@ -87,12 +88,6 @@ class Columns:
         columns = (self.src, self.tgt, self.labels)
         return type(self)(*([column[row] for row in wanted] for column in columns))
 
-    def add(self, other: Self) -> None:
-        """Put other rows behind these."""
-        self.src.extend(other.src)
-        self.tgt.extend(other.tgt)
-        self.labels.extend(other.labels)
-
 
 @dataclass(frozen=True, slots=True)
 class BucketFile:
@@ -133,16 +128,22 @@ class BucketFile:
         )
 
     def read(
-        self, starts: npt.NDArray[np.int64], buckets: tuple[int, int]
-    ) -> tuple[Columns, npt.NDArray[np.void]]:
-        """Rows and keys of buckets [begin, end), given the file's row of a starts table."""
-        (first, last), (begin, end) = starts[:, list(buckets)].tolist()
-        if first == last:
-            return Columns([], [], []), np.zeros(0, RowKeys.DTYPE)
-        lines = _read(self.folder / f"{self.stem}.rows", begin, end)
+        self, starts: npt.NDArray[np.int64], bounds: Sequence[int]
+    ) -> Iterator[tuple[bytes, npt.NDArray[np.void]]]:
+        """Lines and keys of neighbouring ranges of buckets, from each bound to the next.
+
+        They are read at once, given the file's row of a starts table.
+        """
+        rows, places = starts[:, list(bounds)].tolist()
+        lines = _read(self.folder / f"{self.stem}.rows", places[0], places[-1])
         size = RowKeys.DTYPE.itemsize
-        keys = _read(self.folder / f"{self.stem}.keys", first * size, last * size)
-        return Columns.load(lines), np.frombuffer(keys, RowKeys.DTYPE)
+        data = _read(self.folder / f"{self.stem}.keys", rows[0] * size, rows[-1] * size)
+        keys = np.frombuffer(data, RowKeys.DTYPE)
+        for (first, last), (begin, end) in zip(pairwise(rows), pairwise(places), strict=True):
+            yield (
+                lines[begin - places[0] : end - places[0]],
+                keys[first - rows[0] : last - rows[0]],
+            )
 
 
 def bucket_of(src_keys: Keys) -> npt.NDArray[np.int64]:
@@ -173,6 +174,8 @@ def open_starts(path: Path) -> npt.NDArray[np.int64]:
 
 
 def _read(path: Path, begin: int, end: int) -> bytes:
+    if begin == end:
+        return b""
     with path.open("rb") as file:
         file.seek(begin)
         return file.read(end - begin)

@@ -10,10 +10,11 @@ import numpy as np
 from dataservice.prepare.chunks import CleanResult, CleanUnit, clean_chunk
 from dataservice.prepare.partition import (
     SPLITS,
+    Partition,
     SplitFiles,
-    SplitResult,
     SplitUnit,
-    split_partition,
+    split_partitions,
+    split_units,
 )
 from dataservice.prepare.rows import BucketFile, Labels, join_starts
 from dataservice.prepare.sources import read_chunks
@@ -35,7 +36,7 @@ class Stages:
     """The results of both stages, and the folder of the second."""
 
     cleaned: list[CleanResult]
-    split: list[SplitResult]
+    split: list[Partition]
     folder: Path
 
     def rows(self, split: Split, partition: int) -> list[Kept]:
@@ -68,9 +69,13 @@ class Stages:
 
 
 def run_stages(
-    folder: Path, rows: Sequence[dict[str, Any]], number: int = 1, **values: Any
+    folder: Path,
+    rows: Sequence[dict[str, Any]],
+    number: int = 1,
+    together: Sequence[range] | None = None,
+    **values: Any,
 ) -> Stages:
-    """Clean the rows, and split them in the given number of partitions."""
+    """Clean the rows, and split them in the given number of partitions, so many a unit."""
     settings = small(folder, rows, **values)
     chunks = list(read_chunks(settings.sources[0], folder / "read", [], settings.reading))
     for name in ("clean", "split"):
@@ -89,9 +94,11 @@ def run_stages(
     cleaned = [clean_chunk(unit) for unit in units]
     join_starts([unit.rows for unit in units], folder, "starts")
     split = [
-        split_partition(
+        partition
+        for partitions in together or split_units(number)
+        for partition in split_partitions(
             SplitUnit(
-                partition=index,
+                partitions=partitions,
                 num_partitions=number,
                 num_chunks=len(chunks),
                 folder=folder,
@@ -99,7 +106,6 @@ def run_stages(
                 near_file=None,
                 settings=settings,
             )
-        )
-        for index in range(number)
+        ).partitions
     ]
     return Stages(cleaned, split, folder)

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from dataservice.prepare.keys import fold_keys
-from dataservice.prepare.partition import SPLITS, SplitFiles, load_points, validates
+from dataservice.prepare.partition import (
+    SPLITS,
+    SplitFiles,
+    load_points,
+    split_units,
+    validates,
+)
 from dataservice.prepare.points import CodePoints
 from dataservice.prepare.rows import NUM_BUCKETS, buckets_of
 from dataservice.settings import BuildSettings
@@ -180,3 +186,20 @@ def test_text_that_looks_like_the_files_between_the_stages_survives(tmp_path: Pa
     expected = [(row["ru"], row["en"]) for row in rows[:3]]
     expected.append(("знак раздела и строка", "a unit separator and a line"))
     assert sorted((row.src, row.tgt) for row in found) == sorted(expected)
+
+
+@pytest.mark.parametrize("number", [1, 2, 63, 64, 127, 128, 1000, 4096])
+def test_every_partition_is_split_once_a_few_at_a_time(number: int) -> None:
+    units = split_units(number)
+    assert [partition for unit in units for partition in unit] == list(range(number))
+    assert max(map(len, units)) <= 16
+    assert len(units) >= min(number, 64)
+
+
+def test_partitions_that_are_read_together_are_those_that_are_read_alone(tmp_path: Path) -> None:
+    rows = tagged_rows(400)
+    each = [range(number, number + 1) for number in range(200)]
+    assert split_units(200) != each
+    together = run_stages(tmp_path / "together", rows, 200).all_rows()
+    assert together == run_stages(tmp_path / "alone", rows, 200, each).all_rows()
+    assert sorted(together) == sorted(run_stages(tmp_path / "whole", rows).all_rows())
