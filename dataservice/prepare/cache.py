@@ -21,7 +21,7 @@ def trim_cache(cache: Path, keep_bytes: int, work: Path) -> None:
     begin = earliest_build(work)
     files = []
     for path in cache.glob("*/*"):
-        with suppress(FileNotFoundError):  # another build trims, too
+        with suppress(OSError):  # another build trims, too
             status = path.stat()
             files.append((status.st_mtime, status.st_size, path))
     total = 0
