@@ -279,12 +279,18 @@ def push_command(
 @app.command("gc", cls=GroupedHelp, epilog="Example: dataservice gc --keep 2 --dry-run")
 def gc_command(
     keep: Annotated[
-        int | None,
-        typer.Option(help="Newest versions of each data set that stay (default: keep_versions)"),
+        str | None,
+        typer.Option(
+            help="Newest versions of each data set that stay (default: keep_versions)",
+            metavar="<int>",
+        ),
     ] = None,
     grace_s: Annotated[
-        int | None,
-        typer.Option(help="What is younger, in seconds, stays (default: collect_grace_s)"),
+        str | None,
+        typer.Option(
+            help="What is younger, in seconds, stays (default: collect_grace_s)",
+            metavar="<int>",
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say it, and remove nothing")] = False,
     data_dir: Annotated[

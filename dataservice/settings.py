@@ -1,11 +1,9 @@
 """YAML, environment and options → what the data service does; defaults build the demo data set."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Any, Final, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
-from pydantic_settings import NoDecode
 
 from dataservice.engine_settings import EngineSettings
 from dataservice.filter_settings import FilterSettings
@@ -30,14 +28,14 @@ class BuildSettings(FilterSettings, EngineSettings):
 
     model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
 
-    sources: Annotated[list[SourceSettings], NoDecode] = Field(
+    sources: list[SourceSettings] = Field(
         [],
         title="Input",
         description="Text to read: a file, folder, pattern or URL of .jsonl, .tsv, .parquet, .tmx, "
         ".po or .mo, hf://OWNER/NAME, or two files SRC.txt,TGT.txt; none "
         "means the built-in demo corpus",
     )
-    test_sources: Annotated[list[SourceSettings], NoDecode] = Field(
+    test_sources: list[SourceSettings] = Field(
         [],
         title="Input",
         description="Test sets: pairs that hold a sentence of theirs are dropped; given as sources",
@@ -129,13 +127,6 @@ class BuildSettings(FilterSettings, EngineSettings):
     @field_validator("sources", "test_sources", mode="before")
     @classmethod
     def _parse_sources(cls, value: Any) -> Any:
-        if isinstance(value, str) and value.lstrip().startswith("["):
-            try:
-                value = json.loads(value)
-            except ValueError as error:
-                raise ValueError(
-                    f"it is no list in JSON ({error}); give one, or one file"
-                ) from error
         items = value if isinstance(value, list) else [value]
         return [parse_source(item) for item in items]
 

@@ -108,7 +108,7 @@ def parse_source(item: Any) -> Any:
     if not isinstance(item, str):
         return item
     first, comma, second = item.partition(",")
-    return {"src": first or None, "tgt": second or None} if comma else {"path": first}
+    return {"src": first or None, "tgt": second or None} if comma else {"path": first or None}
 
 
 def _file_name(location: str) -> str:

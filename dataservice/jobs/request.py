@@ -21,6 +21,7 @@ SERVICE_ONLY: Final = frozenset(
     {"data_dir", "max_line_bytes", "max_source_bytes", "max_source_ratio"}
     | EngineSettings.model_fields.keys()
 )
+KNOWN: Final = "GET /openapi.json lists the known ones"
 _NOT_QUEUED: Final = "nothing was queued"
 _SOURCES: Final = ("sources", "test_sources")
 
@@ -52,7 +53,9 @@ def merge_settings(settings: ServiceSettings, overrides: Mapping[str, Any]) -> B
         merged = BuildSettings.model_validate({**base, **overrides})
         canonical_json(merged.model_dump(mode="json"))
     except ValidationError as error:
-        told = describe_errors(error, BuildSettings, [Layer(overrides)], consequence=_NOT_QUEUED)
+        told = describe_errors(
+            error, BuildSettings, [Layer(overrides)], consequence=_NOT_QUEUED, known=KNOWN
+        )
         raise RequestError(told) from error
     except PrometheusError as error:
         raise RequestError(f"{error}; {_NOT_QUEUED}") from error

@@ -5,7 +5,7 @@ from typing import Final, TypeVar
 from fastapi import HTTPException, Request
 from pydantic import BaseModel, ValidationError
 
-from dataservice.jobs.request import RequestError
+from dataservice.jobs.request import KNOWN, RequestError
 from shards.cli.mistakes import describe_errors
 
 MAX_BODY_BYTES: Final = 1 << 16
@@ -29,5 +29,5 @@ async def read_body(request: Request, model: type[Model]) -> Model:
     try:
         return model.model_validate_json(bytes(body) if body.strip() else b"{}")
     except ValidationError as error:
-        told = describe_errors(error, model, consequence="nothing was done")
+        told = describe_errors(error, model, consequence="nothing was done", known=KNOWN)
         raise RequestError(told) from error

@@ -1,10 +1,13 @@
 """A failed validation → a sentence that names each setting as it was written, and what it takes."""
 
 import difflib
+import json
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -13,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 _MAX_VALUE_CHARS: Final = 200
+_KNOWN: Final = "`--help` lists the known ones"
 _KINDS: Final[dict[Any, str]] = {
     bool: "true or false",
     int: "a whole number",
@@ -22,6 +26,10 @@ _KINDS: Final[dict[Any, str]] = {
     list: "a list",
     dict: "a mapping",
 }
+
+_USER: Final = re.compile(r"://[^/\s'\"]*@")
+# up to a comma that ends the text: it would divide two files
+_QUERY: Final = re.compile(r"(://[^\s'\"?#]*)[?#][^\s'\"]*?(?=,?(?:[\s'\"]|$))")
 
 Location = tuple[str | int, ...]
 
@@ -46,38 +54,47 @@ def describe_errors(
     layers: Sequence[Layer] = (),
     *,
     consequence: str,
+    known: str = _KNOWN,
 ) -> str:
-    """Every problem of a failed validation, and what comes of it; the first layers win."""
-    problems = [_describe(item, model, layers) for item in error.errors()]
+    """Every problem of a failed validation, and what comes of it; the first layers win.
+
+    `known` says where all settings are found.
+    """
+    problems = [_describe(item, model, layers, known) for item in error.errors()]
     return "; ".join([*problems, consequence])
 
 
-def hint(
-    name: str, model: type[BaseModel], otherwise: str = "`--help` lists the known ones"
-) -> str:
+def takes(field: FieldInfo) -> str:
+    """What may be given for a field, as the end of a sentence."""
+    return _Slot.of(field).takes()
+
+
+def hint(name: str, model: type[BaseModel], otherwise: str = _KNOWN) -> str:
     """The known setting that is nearest to an unknown one, or where to find them all."""
-    near = difflib.get_close_matches(name, model.model_fields, n=1)
+    near = difflib.get_close_matches(name.lower(), model.model_fields, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; {otherwise}"
 
 
-def _describe(item: ErrorDetails, model: type[BaseModel], layers: Sequence[Layer]) -> str:
+def _describe(
+    item: ErrorDetails, model: type[BaseModel], layers: Sequence[Layer], known: str
+) -> str:
     location = item["loc"]
     own_words = item["msg"].removeprefix("Value error, ") if item["type"] == "value_error" else ""
     if not location:
         if own_words:
             return own_words
         reason = item.get("ctx", {}).get("error", "give names and values")
-        return f"{_shown(item['input'])} is no mapping of settings: {reason}"
+        return f"{shown(item['input'])} is no mapping of settings: {reason}"
     layer = next((given for given in layers if location[0] in given.values), Layer({}))
-    if item["type"] == "extra_forbidden":
+    if item["type"] in ("extra_forbidden", "invalid_key"):
         owner = _slot_at(location[:-1], model)
-        known = () if owner.annotation is model else (f"give {owner.takes()}",)
-        nearest = hint(str(location[-1]), owner.annotation, *known)
+        otherwise = known if owner.annotation is model else f"give {owner.takes()}"
+        nearest = hint(str(location[-1]), owner.annotation, otherwise)
         return f"unknown setting {layer.spell(location)!r}{layer.place}{nearest}"
-    takes = own_words or f"give {_slot_at(location, model).takes()}"
+    what = own_words or f"give {_slot_at(location, model).takes()}"
     is_missing = item["type"] == "missing"
-    is_what = "is missing" if is_missing else f"= {_shown(_given(item, layer.values))}"
-    return f"setting {layer.spell(location)} {is_what}{layer.place}: {takes}"
+    is_what = "is missing" if is_missing else f"= {shown(_given(item, layer.values))}"
+    return f"setting {layer.spell(location)} {is_what}{layer.place}: {what}"
 
 
 def _given(item: ErrorDetails, values: Mapping[str, Any]) -> Any:
@@ -92,9 +109,21 @@ def _given(item: ErrorDetails, values: Mapping[str, Any]) -> Any:
     return value
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
+def shown(value: object) -> str:
+    """A value as it may be written down: as YAML and JSON have it, not too long, no secrets."""
+    if isinstance(value, bool | None):
+        text = json.dumps(value)
+    elif isinstance(value, bytes):
+        text = repr(value.decode(errors="replace"))
+    else:
+        text = str(value) if isinstance(value, date) else repr(value)
+    text = without_secrets(text)
     return text if len(text) <= _MAX_VALUE_CHARS else f"{text[:_MAX_VALUE_CHARS]}…"
+
+
+def without_secrets(text: str) -> str:
+    """A text without the users, keys and queries of the URLs in it."""
+    return _QUERY.sub(r"\1?…", _USER.sub("://…@", text))
 
 
 @dataclass(frozen=True, slots=True)

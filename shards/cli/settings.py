@@ -5,6 +5,7 @@ A settings class is a plain pydantic model; here it becomes options, and is fill
 
 import functools
 import inspect
+import json
 import os
 import types
 import typing
@@ -16,15 +17,16 @@ import typer
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
 
-from shards.cli.mistakes import Layer, Location, describe_errors, dotted, hint
+from shards.cli.mistakes import (
+    Layer,
+    Location,
+    describe_errors,
+    dotted,
+    hint,
+    shown,
+    without_secrets,
+)
 from shards.errors import PrometheusError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -56,50 +58,30 @@ def load_settings(
     Raises:
         ConfigurationError: on an unknown key (with the nearest known one) or a bad value.
     """
-    variables = _variables(model, prefix, consequence)
+    variables = _read_variables(model, prefix, consequence)
+    from_environment = {name: value for name, (_, value) in variables.items()}
     from_file = _read_file(config, consequence)
-
-    class Layered(model, BaseSettings):  # type: ignore[misc, valid-type]  # a class made at run time
-        model_config = SettingsConfigDict(env_prefix=prefix, extra="forbid")
-
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            del dotenv_settings, file_secret_settings
-            below = (from_file, dict(base or {}))
-            return (
-                init_settings,
-                env_settings,
-                *(InitSettingsSource(settings_cls, init_kwargs=values) for values in below),
-            )
 
     def flag(location: Location) -> str:
         name = str(location[0])
         return (flags or {}).get(name) or _flag(name, model.model_fields[name])
 
+    def variable(location: Location) -> str:
+        return dotted((variables[str(location[0])][0], *location[1:]))
+
     layers = (
         Layer(overrides or {}, flag),
-        Layer(
-            variables, lambda location: prefix + dotted((str(location[0]).upper(), *location[1:]))
-        ),
+        Layer(from_environment, variable),
         Layer(from_file, place=f" in {config}"),
         Layer(base or {}, place=" of the run"),
     )
     try:
-        return model.model_validate(Layered(**dict(overrides or {})).model_dump())
+        return model.model_validate(
+            {**(base or {}), **from_file, **from_environment, **(overrides or {})}
+        )
     except ValidationError as error:
         raise ConfigurationError(
             describe_errors(error, model, layers, consequence=consequence)
-        ) from error
-    except (SettingsError, ValueError, TypeError) as error:
-        raise ConfigurationError(
-            f"settings cannot be read: {' '.join(str(error).split())}; {consequence}"
         ) from error
 
 
@@ -113,21 +95,26 @@ def _read_file(config: Path | None, consequence: str) -> dict[str, Any]:
     try:
         values = yaml.safe_load(config.read_text(encoding="utf-8"))
     except (ValueError, yaml.YAMLError, RecursionError) as error:
-        reason = " ".join(str(error).replace('in "<unicode string>", ', "").split())
+        reason = without_secrets(
+            " ".join(str(error).replace('in "<unicode string>", ', "").split())
+        )
         raise ConfigurationError(
             f"settings file {config} cannot be read ({reason}); {consequence}; write YAML in UTF-8"
         ) from error
-    if not isinstance(values or {}, dict):
+    values = {} if values is None else values
+    if not isinstance(values, dict):
         raise ConfigurationError(
             f"settings file {config} cannot be read: it is no mapping; {consequence}; write "
             "`setting: value` in each line"
         )
-    return {str(name): value for name, value in (values or {}).items()}
+    return {str(name): value for name, value in values.items()}
 
 
-def _variables(model: type[BaseModel], prefix: str, consequence: str) -> dict[str, str]:
-    """Settings that the environment gives."""
-    values = {}
+def _read_variables(
+    model: type[BaseModel], prefix: str, consequence: str
+) -> dict[str, tuple[str, Any]]:
+    """Settings that the environment gives, each with its variable's name."""
+    found = {}
     for variable in sorted(os.environ):
         if not variable.startswith(prefix):
             continue
@@ -137,8 +124,17 @@ def _variables(model: type[BaseModel], prefix: str, consequence: str) -> dict[st
                 f"environment variable {variable}: unknown setting {name!r}{hint(name, model)}; "
                 f"{consequence}"
             )
-        values[name] = os.environ[variable]
-    return values
+        value: Any = os.environ[variable]
+        if _option_type(model.model_fields[name].annotation)[0] == list[str]:
+            try:
+                value = json.loads(value) if value.lstrip().startswith("[") else [value]
+            except (ValueError, RecursionError) as error:
+                raise ConfigurationError(
+                    f"setting {variable} = {shown(value)}: it is no list in JSON ({error}); give "
+                    f"one, or one item; {consequence}"
+                ) from error
+        found[name] = (variable, value)
+    return found
 
 
 def settings_options(
@@ -213,4 +209,6 @@ def _option_type(annotation: Any) -> tuple[Any, str | None]:
         return str, "|".join(str(value) for value in typing.get_args(annotation))
     if typing.get_origin(annotation) in (list, tuple):
         return list[str], "<str>"
+    if annotation in (int, float):
+        return str, f"<{annotation.__name__}>"  # typer would refuse it in words of its own
     return annotation, None

@@ -25,7 +25,6 @@ _NAMES = (
     "digit first, and not 'blobs'"
 )
 
-# of the type that an option has, so that every way in leads to the same words
 VALUES: list[tuple[str, Any, str]] = [
     ("vocab_size", 1, "give a whole number from 400 to 1000000"),
     ("demo_pairs", -5, "give a whole number of at least 400"),
@@ -48,7 +47,7 @@ VALUES: list[tuple[str, Any, str]] = [
     ("name", "../x", f"data set name '../x' {_NAMES}"),
     ("name", "", f"data set name '' {_NAMES}"),
 ]
-# which an option's own type refuses, or has no way to say
+# which are texts by every way in
 TEXTS: list[tuple[str, str, str]] = [
     ("vocab_size", "many", "give a whole number from 400 to 1000000"),
     ("vocab_size", "500.5", "give a whole number from 400 to 1000000"),
@@ -56,12 +55,22 @@ TEXTS: list[tuple[str, str, str]] = [
     ("demo_seed", "", "give a whole number"),
     ("max_length_ratio", "inf", "give a finite number of at least 1"),
     ("min_script_share", "nan", "give a finite number from 0 to 1"),
-    ("drop_identical", "perhaps", "give true or false"),
 ]
 OTHERS: list[tuple[dict[str, Any], str]] = [
     ({"vocab_size": [1]}, "setting vocab_size = [1]: give a whole number from 400 to 1000000"),
-    ({"min_chars": None}, "setting min_chars = None: give a whole number of at least 1"),
+    ({"min_chars": None}, "setting min_chars = null: give a whole number of at least 1"),
     ({"name": 5}, "setting name = 5: give text"),
+    ({"src_lang": False}, "setting src_lang = false: give text such as 'ru' or 'pt-BR'"),
+    ({"drop_identical": "perhaps"}, "setting drop_identical = 'perhaps': give true or false"),
+    ({"sources": ""}, f"setting sources.0 = '': {_ONE_FORM}"),
+    (
+        {"sources": ["https://me:key@host/a.txt?sig=key,"]},
+        f"setting sources.0 = 'https://…@host/a.txt?…,': {_ONE_FORM}",
+    ),
+    (
+        {"sources": [{"src": "s3://key@b/a.txt#key"}]},
+        f"setting sources.0 = {{'src': 's3://…@b/a.txt?…'}}: {_ONE_FORM}",
+    ),
     ({"sources": 5}, f"setting sources.0 = 5: give {_SOURCE}"),
     ({"test_sources": ["a", 5]}, f"setting test_sources.1 = 5: give {_SOURCE}"),
     ({"sources": ["a.txt,"]}, f"setting sources.0 = 'a.txt,': {_ONE_FORM}"),
@@ -97,6 +106,7 @@ OTHERS: list[tuple[dict[str, Any], str]] = [
         f"unknown setting 'sources.0.qqq'; give {_SOURCE}",
     ),
     ({"vocab_sise": 1}, "unknown setting 'vocab_sise'; did you mean 'vocab_size'?"),
+    ({"VOCAB_SIZE": 1}, "unknown setting 'VOCAB_SIZE'; did you mean 'vocab_size'?"),
     (
         {"src_lang": "en"},
         "src_lang and tgt_lang are both 'en'; give two, or an empty tgt_lang for texts without a "
@@ -133,7 +143,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize(("name", "value", "takes"), VALUES)
+@pytest.mark.parametrize(("name", "value", "takes"), VALUES + TEXTS)
 def test_an_option_is_named_as_it_was_written(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -143,7 +153,7 @@ def test_an_option_is_named_as_it_was_written(
 ) -> None:
     option = f"--{name.replace('_', '-')}"
     told = build_error(monkeypatch, capsys, f"{option}={value}")
-    assert told == f"setting {option} = {value!r}: {takes}; nothing was built"
+    assert told == f"setting {option} = {shortened(str(value))}: {takes}; nothing was built"
 
 
 @pytest.mark.parametrize(("name", "value", "takes"), VALUES + TEXTS)
@@ -199,6 +209,8 @@ def test_a_key_of_a_request_is_named_as_it_was_written(
     [
         ('[{"path": "a", "year": "x"}]', "SOURCES.0.year = 'x': give a whole number"),
         ("a.txt,", f"SOURCES.0 = 'a.txt,': {_ONE_FORM}"),
+        ('["a.tsv", "a.txt,"]', f"SOURCES.1 = 'a.txt,': {_ONE_FORM}"),
+        ("[" * 10_000, "SOURCES = '[[["),
         ("[1", "SOURCES = '[1': it is no list in JSON (Expecting ',' delimiter"),
     ],
 )
@@ -209,6 +221,42 @@ def test_sources_in_the_environment_are_named_with_their_number(
     told = build_error(monkeypatch, capsys)
     assert told.startswith(f"setting DATASERVICE_{problem}")
     assert told.endswith("; nothing was built")
+
+
+def test_a_variable_in_small_letters_is_named_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATASERVICE_vocab_size", "1")
+    assert build_error(monkeypatch, capsys).startswith("setting DATASERVICE_vocab_size = '1': ")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("name: 2024-01-01", "setting name = 2024-01-01 in s.yaml: give text"),
+        ("sources: [{path: a, 1: b}]", "unknown setting 'sources.0.1' in s.yaml; give a mapping"),
+        ("0", "settings file s.yaml cannot be read: it is no mapping"),
+        ("sources: [https://me:key@host/a?sig=key", "https://…@host/a?… ^ expected ',' or ']'"),
+    ],
+)
+def test_what_yaml_alone_can_say_is_told_as_it_was_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str, told: str
+) -> None:
+    Path("s.yaml").write_text(text)
+    line = build_error(monkeypatch, capsys, "--config", "s.yaml")
+    assert told in line
+    assert "key" not in line
+
+
+def test_a_request_is_told_where_the_settings_are(tmp_path: Path) -> None:
+    settings = ServiceSettings(data_dir=tmp_path / "data", build_on_start=False)
+    with TestClient(create_app(settings)) as client:
+        for path, done in (("/reshard", "queued"), ("/gc", "done")):
+            assert client.post(path, json={"qqq": 1}).json()["detail"] == (
+                f"unknown setting 'qqq'; GET /openapi.json lists the known ones; nothing was {done}"
+            )
+        told = client.post("/gc", content=b"{").json()["detail"]
+        assert told.startswith("'{' is no mapping of settings: EOF")
 
 
 def test_a_source_option_is_named_as_it_was_written(
@@ -227,7 +275,7 @@ def test_the_layer_that_wins_is_named(
     told = build_error(monkeypatch, capsys, "--config", "settings.yaml", "--vocab-size", "4")
     assert re.findall(r"setting (.+?): give", told) == [
         "min_chars = 0 in settings.yaml",
-        "--vocab-size = 4",
+        "--vocab-size = '4'",
         "DATASERVICE_ZSTD_LEVEL = '0'",
     ]
 
@@ -237,9 +285,10 @@ def test_the_layer_that_wins_is_named(
     [
         (
             ["gc", "--keep", "0"],
-            "setting --keep = 0: give a whole number of at least 1; nothing was",
+            "setting --keep = '0': give a whole number of at least 1; nothing was",
         ),
-        (["gc", "--grace-s=-1"], "setting --grace-s = -1: give a whole number of at least 0"),
+        (["gc", "--grace-s=-1"], "setting --grace-s = '-1': give a whole number of at least 0"),
+        (["gc", "--keep", "many"], "setting --keep = 'many': give a whole number of at least 1"),
         (["serve", "--port", "99999"], "give a whole number from 0 to 65535; nothing is served"),
         (["build", "--progress", "x"], "--progress x is unknown; nothing was built; use bar or"),
         (["export", "u", "out", "--tags", "x"], "--tags x is unknown; nothing was exported; use"),

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from shards.cli.settings import ConfigurationError, load_settings
 from tests.trainer.conftest import Trainer
 from tests.trainer.stream.test_check import OffByOne
 from trainer.cli import main
 from trainer.cli.plan import in_bytes
+from trainer.config import ENV_PREFIX, TrainSettings
 
 TINY = (
     *("--d-model", "32", "--num-heads", "2", "--encoder-layers", "1", "--decoder-layers", "1"),
@@ -225,7 +227,7 @@ MISTAKES = {
     "unknown setting in YAML": (("--config", "{tmp}/bad.yaml"), "did you mean 'batch_size'?"),
     "YAML that is none": (("--config", "{tmp}/broken.yaml"), "broken.yaml cannot be read"),
     "missing YAML": (("--config", "{tmp}/no.yaml"), "is not there"),
-    "value out of range": (("--dropout", "1.5"), "setting --dropout = 1.5"),
+    "value out of range": (("--dropout", "1.5"), "setting --dropout = '1.5'"),
     "unknown choice": (("--direction", "sideways"), "setting --direction = 'sideways'"),
     "no run to resume": (("--resume", "--run-dir", "{tmp}/none"), "no checkpoint to go on from"),
     "odd heads": (("--d-model", "36", "--num-heads", "4"), "twice num_heads"),
@@ -286,6 +288,28 @@ def test_an_unknown_environment_variable_is_refused(
     status, _, errors = trainer("train")
     assert status == 1
     assert "TRAINER_BATCHSIZE: unknown setting 'batchsize'; did you mean 'batch_size'?" in errors
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("Bob", "authors=('Bob',)"),
+        ('["Bob", "Ann, Ivan"]', "authors=('Bob', 'Ann, Ivan')"),
+        ("[Bob]", "setting TRAINER_AUTHORS = '[Bob]': it is no list in JSON (Expecting value"),
+        ("[1]", "setting TRAINER_AUTHORS.0 = 1: give text; nothing was trained"),
+    ],
+)
+def test_a_list_in_the_environment_is_one_item_or_json(
+    monkeypatch: pytest.MonkeyPatch, value: str, told: str
+) -> None:
+    monkeypatch.setenv("TRAINER_AUTHORS", value)
+    try:
+        settings = load_settings(
+            TrainSettings, prefix=ENV_PREFIX, consequence="nothing was trained"
+        )
+        assert told in str(settings.pair_filter)
+    except ConfigurationError as error:
+        assert str(error).startswith(told)
 
 
 def test_the_command_line_wins_over_the_environment_and_that_over_yaml(
