@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from dataservice.collect.errors import TooManyLeasesError
 from dataservice.jobs.request import ForbiddenSourceError, RequestError
 from dataservice.jobs.runner import QueueFullError
+from shards.cli.mistakes import shown, takes
 from shards.errors import GoneError, NotFoundError, PrometheusError, StoreFullError
 
 _MAX_DETAIL: Final = 4000
@@ -64,10 +65,13 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
-    del request
     assert isinstance(error, RequestValidationError)
+    fields = {
+        field.alias: field.field_info for field in request.scope["route"].dependant.query_params
+    }
     problems = [
-        f"{' '.join(map(str, item['loc']))} = {item.get('input')!r}: {item['msg']}"
+        f"parameter {name} = {shown(item['input'])}: give {takes(fields[name])}"
         for item in error.errors()
+        for name in item["loc"][1:]
     ]
-    return error_response(422, "; ".join(problems))
+    return error_response(422, "; ".join([*problems, "nothing was done"]))
