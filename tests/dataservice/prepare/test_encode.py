@@ -1,5 +1,6 @@
 """Rows of a version → samples in blocks and shards, as they read back from the store."""
 
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from dataservice.prepare.build import BuildResult, build
 from dataservice.prepare.clean import clean
+from dataservice.prepare.counts import LENGTH_EDGES, RATIO_EDGES, count_bins
 from dataservice.prepare.tokenizer import load_tokenizer
 from shards.block import MAX_BLOCK_SAMPLES
 from shards.dataset import Dataset, open_dataset
@@ -140,6 +142,33 @@ def test_val_targets_that_train_holds_are_dropped_from_val(tmp_path: Path) -> No
     train = {text_key(sample.en) for sample in found if sample.split == "train"}
     val = {text_key(sample.en) for sample in found if sample.split == "val"}
     assert not train & val
+
+
+def test_what_is_dropped_while_encoding_is_in_no_count_of_characters(tmp_path: Path) -> None:
+    rows = tagged_rows(400)
+    for row in rows[::4]:  # in train and in val
+        row["en"] = "One letter answers."
+    rows[1]["en"] = " ".join([*(row["en"] for row in rows[1:4]), "Ω"])  # too long, so Ω is gone
+    lenient = {"max_length_ratio": 50, "max_lost_number_share": 1, "max_token_ratio": 1.5}
+    result = build(small(tmp_path, rows, val_fraction=0.3, max_tokens=20, **lenient))
+    stats = result.manifest.stats
+    reasons = {"too_many_tokens", "token_ratio", "val_target_in_train"}
+    assert set(stats["funnel"]["dropped"]) == reasons
+    found = read_back(open_dataset(str(tmp_path / "data/datasets/small")))
+    sides = [s.ru for s in found], [s.en for s in found]
+    src, tgt = (np.array([len(text) for text in side]) for side in sides)
+    for code, side in zip(("ru", "en"), sides, strict=True):
+        told = stats["fertility"][code]
+        assert told["characters"] == sum(map(len, side))
+        assert told["words"] == sum(len(text.split()) for text in side)
+        assert told["bytes"] == sum(len(text.encode()) for text in side)
+    assert "Ω" not in "".join(sides[1])
+    assert stats["characters"]["distinct"] == len(set("".join(itertools.chain(*sides))))
+    assert stats["ratios"]["counts"] == count_bins(tgt / src, RATIO_EDGES).tolist()
+    for name, lengths in (("src", src), ("tgt", tgt)):
+        told = stats["lengths"]["characters"][name]
+        assert told == count_bins(lengths, LENGTH_EDGES)[: len(told)].tolist()
+        assert sum(told) == len(found)
 
 
 def test_large_partitions_become_several_blocks_and_shards(tmp_path: Path) -> None:
