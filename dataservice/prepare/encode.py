@@ -13,6 +13,7 @@ from dataservice.prepare.counts import PointCounts, SplitCounts, StageCounts, Te
 from dataservice.prepare.keys import in_sorted
 from dataservice.prepare.known import KnownPairs, ShardFile, block_prefix, known_pairs
 from dataservice.prepare.lines import Lines
+from dataservice.prepare.memo import WordMemo
 from dataservice.prepare.memo_cache import open_memo
 from dataservice.prepare.partition import SPLITS, SplitFiles, load_points
 from dataservice.prepare.points import Mask
@@ -111,23 +112,28 @@ class _Rows:
 
 def encode_partition(unit: EncodeUnit) -> EncodeResult:
     """Encode, tag and store one partition; a shard is closed at the configured size."""
-    known = known_pairs(unit.known, unit.settings.store_dir)
+    settings = unit.settings
+    known = known_pairs(unit.known, settings.store_dir)
+    cache = open_memo(
+        settings.store_dir / unit.model.path, settings.cache_dir, settings.max_memo_words
+    )
     funnel = StageCounts()
     splits: dict[Split, SplitCounts] = {}
     num_encoded = 0
     spilled: list[SpillFile] = []
     for split in SPLITS:
         rows = _read_rows(unit, split, funnel)
-        src, tgt, encoded = _encode(rows, known, unit)
+        src, tgt, encoded = _encode(rows, known, cache.memo)
         num_encoded += encoded
-        too_long = np.maximum(src.lengths, tgt.lengths) > unit.settings.max_tokens
-        uneven = _uneven(src, tgt, unit.settings) & ~too_long
+        too_long = np.maximum(src.lengths, tgt.lengths) > settings.max_tokens
+        uneven = _uneven(src, tgt, settings) & ~too_long
         rows = rows.drop({"too_many_tokens": too_long, "token_ratio": uneven}, funnel)
         if len(rows.ids) < len(src):
             kept = np.flatnonzero(~(too_long | uneven))
             src, tgt = src.take(kept), tgt.take(kept)
         splits[split], lengths = _write(rows, src, tgt, split, unit)
         spilled += [*map(SpillFile.of_blob, splits[split].shards), lengths]
+    cache.save(at_last=unit.is_last)
     return EncodeResult(splits, funnel, num_encoded, tuple(spilled))
 
 
@@ -151,18 +157,13 @@ def _read_rows(unit: EncodeUnit, split: Split, funnel: StageCounts) -> _Rows:
     return rows
 
 
-def _encode(rows: _Rows, known: KnownPairs, unit: EncodeUnit) -> tuple[Ragged, Ragged, int]:
+def _encode(rows: _Rows, known: KnownPairs, memo: WordMemo) -> tuple[Ragged, Ragged, int]:
     """The ids of both sides without tags, and how many pairs were not known from before."""
-    settings = unit.settings
-    cache = open_memo(
-        settings.store_dir / unit.model.path, settings.cache_dir, settings.max_memo_words
-    )
     places, is_known = known.find(rows.ids)
     new = np.flatnonzero(~is_known)
     all_new = len(new) == len(rows.ids)
     sides = (side if all_new else side.take(~is_known) for side in (rows.src, rows.tgt))
-    src, tgt = (Ragged(*cache.memo.encode_lines(side)) for side in sides)
-    cache.save(at_last=unit.is_last)
+    src, tgt = (Ragged(*memo.encode_lines(side)) for side in sides)
     if all_new:
         return src, tgt, len(new)
     # rows of both kinds, one kind after the other, then put into their order

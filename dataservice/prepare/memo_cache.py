@@ -18,7 +18,8 @@ _log = logging.getLogger(__name__)
 class MemoCache:
     """A memo, and the file that it is saved in when it has grown; whatever is in it, ids are equal.
 
-    Processes save in turn: the last one that has grown by half over what it found wins.
+    Processes save in turn, and the last one wins: they do so when they have grown by half over what
+    they found, and whichever encodes the last partition when it has grown at all.
     """
 
     def __init__(self, model_file: Path, cache_dir: Path, max_words: int) -> None:

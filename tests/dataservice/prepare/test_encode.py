@@ -10,6 +10,8 @@ import pytest
 from dataservice.prepare.build import BuildResult, build
 from dataservice.prepare.clean import clean
 from dataservice.prepare.counts import LENGTH_EDGES, RATIO_EDGES, count_bins
+from dataservice.prepare.memo import WordMemo
+from dataservice.prepare.memo_cache import MemoCache
 from dataservice.prepare.tokenizer import load_tokenizer
 from shards.block import MAX_BLOCK_SAMPLES
 from shards.dataset import Dataset, open_dataset
@@ -169,6 +171,29 @@ def test_what_is_dropped_while_encoding_is_in_no_count_of_characters(tmp_path: P
         told = stats["lengths"]["characters"][name]
         assert told == count_bins(lengths, LENGTH_EDGES)[: len(told)].tolist()
         assert sum(told) == len(found)
+
+
+def test_words_of_the_last_partition_are_saved_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[int] = []
+    dump = WordMemo.dump
+
+    def counted(memo: WordMemo) -> bytes:
+        saved.append(memo.num_words)
+        return dump(memo)
+
+    monkeypatch.setattr(WordMemo, "dump", counted)
+    rows = [{**row, "ru": f"{row['ru']} №{at}"} for at, row in enumerate(tagged_rows(600))]
+    configured = small(
+        tmp_path, rows, val_fraction=0.3, partition_bytes=1 << 16, max_lost_number_share=1
+    )
+    model = build(configured).manifest.tokenizer
+    assert len(saved) == 3  # once a partition
+    assert saved[-1] < 1.5 * saved[-2]  # which is saved because it is the last one
+    memo = MemoCache(configured.store_dir / model.path, configured.cache_dir, 1 << 20).memo
+    memo.encode([row[side] for row in rows for side in ("ru", "en")])
+    assert memo.num_words == saved[-1]
 
 
 def test_large_partitions_become_several_blocks_and_shards(tmp_path: Path) -> None:
