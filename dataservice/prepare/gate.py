@@ -28,9 +28,9 @@ Rows = npt.NDArray[np.int64]
 
 _DOUBTFUL: Final = 1  # cleaning may do something about it wherever it stands
 _QUOTE: Final = 2  # a wrong decoding may hold it between two of _CAPITAL, else it is innocent
-_CAPITAL: Final = 4
-_OPENING: Final = 16  # markup may begin here; most of what does so is none
-_SPACE: Final = 8  # a space of another kind; all that cleaning does is to write one space
+_CAPITAL: Final = 3
+_OPENING: Final = 4  # markup may begin here; most of what does so is none
+_SPACE: Final = 5  # a space of another kind; all that cleaning does is to write one space
 
 
 def clean_all(texts: list[str]) -> tuple[list[str], CodePoints, list[int]]:

@@ -3,7 +3,6 @@
 A string for each text costs more than what most stages do with it.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -21,11 +20,6 @@ class Lines:
 
     text: str  # [C]
     ends: npt.NDArray[np.int64]  # [N], where the end of each line stands
-
-    @classmethod
-    def of(cls, texts: Iterable[str]) -> Self:
-        """Texts that hold no end of line."""
-        return cls.whole("".join([f"{text}\n" for text in texts]))
 
     @classmethod
     def whole(cls, text: str) -> Self:

@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +30,6 @@ from shards.manifest import MODEL_SUFFIX, TokenizerInfo
 from shards.store import LocalStore, write_atomically
 
 _PAIRS_AT_ONCE: Final = 8192
-_MEMO_SAMPLE_BYTES: Final = 16_000_000
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Kept pairs ↔ the files between the stages: a line each, and their keys in an array.
+"""Kept pairs ↔ the files between cleaning and the split: a line each, and keys in an array.
 
 A line is src, tgt and the pair's labels, between unit separators. No cleaned text holds these, nor
 an end of line.
@@ -80,7 +80,10 @@ class Columns:
         fields.pop()  # behind the last line
         if len(fields) % 3:
             raise ValueError(f"{len(fields)} fields are no rows of three")
-        return cls(fields[0::3], fields[1::3], fields[2::3])
+        known: dict[bytes, bytes] = {}
+        # one object for all that are equal, where else each row would hold its own
+        labels = [known.setdefault(one, one) for one in fields[2::3]]
+        return cls(fields[0::3], fields[1::3], labels)
 
     def take(self, rows: npt.NDArray[np.int64]) -> Self:
         """The given rows, in their order."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from benchmarks.prepare.corpus import copy_plain, read_pairs
 from benchmarks.prepare.expand import expand, read_base
 from benchmarks.prepare.figures import Results
 from benchmarks.prepare.monitor import Watch, look_at_disk, look_at_memory, run_watched, thinned
+from benchmarks.prepare.ours_alone import reshard
 from benchmarks.prepare.report import marked, page, readme_table, replace_marked
 from benchmarks.prepare.scale import merge
 from benchmarks.prepare.systems.base import clean, cleaned, compare, keep
@@ -406,6 +408,13 @@ def test_the_benchmark_measures_ours_from_end_to_end(tmp_path: Path) -> None:
     assert results.scale()[0]["kept"] > 2000
     assert results.scale()[0]["peak_pss_bytes"] > 20e6
     assert "| **prometheusgpt-mini** |" in page(results)
+    base = tmp_path / "work" / "base" / "1000"
+    shutil.rmtree(base / "work")  # the text that a reshard begins with
+    request: dict[str, Any] = {"folder": str(tmp_path / "data"), "corpus": str(corpus)}
+    request |= {"base": str(base), "vocab_size": 1000}
+    request |= {"model": str(tmp_path / "work" / "models" / "1000.model")}
+    with pytest.raises(RuntimeError, match="no reshard"):
+        reshard({**request, "memo": "warm", "change": "tags"})
     again = [*command, "--resume", "--sizes", "1001"]
     refused = subprocess.run(again, cwd=ROOT, capture_output=True, text=True, check=False)
     assert refused.returncode == 1

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from dataservice.prepare.counts import SplitCounts, StageCounts, TextCounts
-from dataservice.prepare.lines import Lines
 from dataservice.prepare.report import statistics
 from dataservice.prepare.stats import Stats
 from dataservice.prepare.usage import Pieces
 from shards.lengths import count_lengths
 from shards.manifest import Manifest, Side, Split
+from tests.dataservice.prepare.lines import lines_of
 from tests.shards.helpers import make_block, make_manifest, make_shard
 
 PAIR: dict[Side, str] = {"src": "ru", "tgt": "en"}
@@ -49,7 +49,7 @@ def split_counts(
     counts.tags.update({author: len(texts), 5: len(texts), 6: len(texts)})
     sides = list(zip(*texts, strict=True)) or [()] * len(languages)
     columns = dict(zip(languages.values(), sides, strict=True))
-    counts.add_texts({code: TextCounts.of(Lines.of(column)) for code, column in columns.items()})
+    counts.add_texts({code: TextCounts.of(lines_of(column)) for code, column in columns.items()})
     lengths = []
     for code, column in columns.items():
         ids = [encode(text) for text in column]

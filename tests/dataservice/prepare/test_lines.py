@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from dataservice.prepare.counts import TextCounts
 from dataservice.prepare.lines import Lines
+from tests.dataservice.prepare.lines import lines_of
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=6)
 rows = st.lists(st.tuples(texts, st.booleans()), max_size=8)
@@ -17,7 +18,7 @@ def listed(lines: Lines) -> list[str]:
 
 @given(st.lists(texts, max_size=8))
 def test_lines_are_the_texts_that_they_were_made_of(some: list[str]) -> None:
-    lines = Lines.of(some)
+    lines = lines_of(some)
     again = Lines.of_lengths(lines.text, lines.lengths.astype(np.uint32))
     assert listed(lines) == listed(again) == some
     assert lines.lengths.tolist() == list(map(len, some))
@@ -26,7 +27,7 @@ def test_lines_are_the_texts_that_they_were_made_of(some: list[str]) -> None:
 @given(rows)
 def test_what_is_taken_is_what_the_mask_keeps(some: list[tuple[str, bool]]) -> None:
     kept = np.array([keep for _, keep in some], np.bool_)
-    taken = Lines.of([text for text, _ in some]).take(kept)
+    taken = lines_of([text for text, _ in some]).take(kept)
     assert listed(taken) == [text for text, keep in some if keep]
 
 
@@ -34,9 +35,9 @@ def test_what_is_taken_is_what_the_mask_keeps(some: list[tuple[str, bool]]) -> N
 def test_characters_without_those_of_some_texts_are_those_of_the_rest(
     some: list[tuple[str, bool]],
 ) -> None:
-    whole = TextCounts.of(Lines.of([text for text, _ in some])).points
+    whole = TextCounts.of(lines_of([text for text, _ in some])).points
     gone, left = (
-        TextCounts.of(Lines.of([text for text, keep in some if keep is kept])).points
+        TextCounts.of(lines_of([text for text, keep in some if keep is kept])).points
         for kept in (False, True)
     )
     rest = whole - gone

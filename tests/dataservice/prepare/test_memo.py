@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dataservice.prepare.lines import Lines
 from dataservice.prepare.memo import MAX_WORD_CHARS, WordMemo
 from dataservice.prepare.memo_guard import WORD_MARK, why_unsuitable
 from dataservice.prepare.tokenizer import load_tokenizer, parse_model
+from tests.dataservice.prepare.lines import lines_of
 from tests.dataservice.prepare.models import (
     TAGS,
     demo_model,
@@ -41,6 +41,10 @@ def assert_same(memo: WordMemo, texts: Sequence[str]) -> None:
     ids, lengths = memo.encode(texts)
     assert lengths.tolist() == [len(one) for one in expected]
     assert ids.tolist() == list(itertools.chain.from_iterable(expected))
+    rows = [row for row, text in enumerate(texts) if "\n" not in text]
+    ids, lengths = memo.encode_lines(lines_of(texts[row] for row in rows))
+    assert lengths.tolist() == [len(expected[row]) for row in rows]
+    assert ids.tolist() == [one for row in rows for one in expected[row]]
 
 
 STRANGE = [
@@ -170,13 +174,10 @@ def test_words_that_begin_with_no_piece_of_their_own_are_told_apart() -> None:
     assert_same(fresh, ["漢 漢 код 字", "новый 漢字", "字"])
 
 
-def test_lines_are_encoded_as_the_texts_that_they_are() -> None:
-    texts = ["новый код", "", f"a{WORD_MARK}b", "код " * 20_000 + "код", "漢", ""]
-    for model in (demo_model(), other_model(model_type="unigram")):
-        fresh = WordMemo.for_model(model, max_words=1000)
-        lines, listed = fresh.encode_lines(Lines.of(texts)), fresh.encode(texts)
-        assert lines.ids.tolist() == listed.ids.tolist()
-        assert lines.lengths.tolist() == listed.lengths.tolist()
+def test_lines_are_encoded_by_a_model_that_remembers_no_words() -> None:
+    plain = WordMemo.for_model(other_model(model_type="unigram"), max_words=1000)
+    assert plain.unsuitable is not None
+    assert_same(plain, ["новый код", "", f"a{WORD_MARK}b", "код " * 20_000 + "код", "漢", ""])
 
 
 def test_neither_long_words_nor_more_than_the_limit_are_kept() -> None:

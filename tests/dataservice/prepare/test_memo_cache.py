@@ -54,6 +54,20 @@ def test_a_memo_is_saved_at_last_when_it_has_grown_at_all(model: Path, tmp_path:
     assert MemoCache(model, tmp_path, 10_000).memo.num_words == cache.memo.num_words
 
 
+def test_a_few_words_at_last_do_not_replace_what_another_process_has_saved(
+    model: Path, tmp_path: Path
+) -> None:
+    first = MemoCache(model, tmp_path, 10_000)
+    first.memo.encode(TEXTS)
+    first.save()
+    one, other = (MemoCache(model, tmp_path, 10_000) for _ in range(2))
+    other.memo.encode(MORE)
+    other.save()
+    one.memo.encode(["wonderword"])
+    one.save(at_last=True)
+    assert MemoCache(model, tmp_path, 10_000).memo.num_words == other.memo.num_words
+
+
 @pytest.mark.parametrize("damage", [b"", b"junk", None], ids=["empty", "junk", "cut"])
 def test_a_damaged_memo_is_told_and_made_anew(
     model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes | None

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dataservice.prepare.counts import MAX_EXAMPLES
 from dataservice.prepare.keys import fold_keys
+from dataservice.prepare.model import TrainTexts
 from dataservice.prepare.partition import (
     SPLITS,
     SplitFiles,
@@ -51,6 +53,11 @@ def test_exact_duplicates_are_dropped_and_counted_by_their_source(tmp_path: Path
     again = [{**row, "source": "copies", "author": "Другой"} for row in rows[:20]]
     stages = run_stages(tmp_path, rows + again)
     assert stages.dropped() == {("copies", "duplicate"): 20}
+    shown = stages.split[0].funnel.examples["duplicate"]
+    assert {(one.src, one.tgt, one.source) for one in shown} < {
+        (row["ru"], row["en"], "copies") for row in again
+    }
+    assert len(shown) == MAX_EXAMPLES
     kept = stages.all_rows()
     assert len(kept) == 50
     assert all(row.labels.author != "Другой" for row in kept)  # the first one read stays
@@ -173,6 +180,18 @@ def test_a_chunk_without_a_pair_and_a_partition_without_a_row_do_no_harm(tmp_pat
     stages = run_stages(tmp_path, [{"ru": "", "en": ""}, {"ru": "да, так", "en": "yes, so"}], 64)
     assert len(stages.all_rows()) == 1
     assert sum(part.num_rows for part in stages.cleaned) == 1
+
+
+@pytest.mark.parametrize("tgt_lang", ["en", ""])
+def test_a_sample_of_train_has_every_text_once_and_no_empty_one(
+    tmp_path: Path, tgt_lang: str
+) -> None:
+    stages = run_stages(tmp_path, tagged_rows(60), 3, tgt_lang=tgt_lang)
+    texts = TrainTexts(tmp_path, [part.train_bytes for part in stages.split])
+    train = stages.all_rows("train")
+    expected = [text for row in train for text in (row.src, row.tgt) if text]
+    assert list(texts.sample(1 << 30)) == expected
+    assert len(expected) == len(train) * (2 if tgt_lang else 1)
 
 
 def test_text_that_looks_like_the_files_between_the_stages_survives(tmp_path: Path) -> None:

@@ -9,7 +9,11 @@ from dataservice.errors import BuildError
 from dataservice.prepare.counts import StageCounts
 from dataservice.prepare.report import MAX_ROWS, statistics
 from dataservice.prepare.stats import parse_stats
+from dataservice.prepare.tokenizer import load_tokenizer, tag_ids_of
+from dataservice.prepare.usage import Pieces
 from shards.manifest import canonical_json
+from shards.sample import BOS, EOS, PAD, UNK
+from tests.dataservice.prepare.models import demo_model
 from tests.dataservice.prepare.reports import (
     ALONE,
     PIECES,
@@ -151,3 +155,14 @@ def test_statistics_of_another_release_are_refused_by_name(
 ) -> None:
     with pytest.raises(BuildError, match=rf"the set has no statistics .*\({told}"):
         parse_stats(value, "the set")
+
+
+def test_neither_bytes_nor_symbols_are_pieces_of_text() -> None:
+    tokenizer = load_tokenizer(demo_model(1000))
+    symbols = tag_ids_of(demo_model(1000)).values()
+    pieces = Pieces.of(tokenizer, symbols)
+    others = {pieces.pieces[number] for number in range(1000) if not pieces.is_text[number]}
+    tags = {tokenizer.id_to_piece(number) for number in symbols}
+    spelled = {f"<0x{byte:02X}>" for byte in range(256)}
+    assert others == tags | spelled | {PAD, UNK, BOS, EOS, "<to_ru>", "<to_en>"}
+    assert pieces.is_byte.sum() == 256
