@@ -11,6 +11,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -31,6 +32,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VERSION = re.compile(r"[0-9a-f]{64}")
 RESERVED_NAMES: Final = frozenset({"blobs"})
 LOCK_FILE: Final = ".lock"
+_SYNCS_AT_ONCE: Final = 16
 STATISTICS: Final = "dataset_stats.json"
 REPORT: Final = "report.html"
 FOR_PEOPLE: Final = (STATISTICS, REPORT)
@@ -81,8 +83,8 @@ def dump_statistics(manifest: Manifest) -> bytes:
     return text.encode() + b"\n"
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole, or not at all, even after a power cut.
+def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write a file so that it is there whole, or not at all; if durable, even after a power cut.
 
     Raises:
         StoreFullError: when the disk has no room; nothing is left behind.
@@ -94,11 +96,13 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
-        sync_folder(path.parent)
+        if durable:
+            sync(path.parent)
     except OSError as error:
         raise disk_error(error, path) from error
     finally:
@@ -116,9 +120,9 @@ def disk_error(error: OSError, path: Path) -> Exception:
     )
 
 
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make what a file holds, or the renames in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -172,7 +176,8 @@ class LocalStore:
     def put_blob(self, data: bytes, suffix: str) -> BlobInfo:
         """Store bytes under their own sha256; an intact copy that is there already is kept.
 
-        Such a copy counts as written now, which saves it from a collection until the commit.
+        Such a copy counts as written now, which saves it from a collection until the commit. A blob
+        survives a power cut from the commit on: it is not waited for one by one.
         """
         sha256 = hashlib.sha256(data).hexdigest()
         info = BlobInfo(sha256=sha256, bytes=len(data), suffix=suffix)
@@ -183,7 +188,7 @@ class LocalStore:
             with suppress(NotFoundError, CorruptBlobError):
                 self.read_blob(info)
                 return info
-        write_atomically(path, data)
+        write_atomically(path, data, durable=False)
         return info
 
     def commit(
@@ -197,9 +202,24 @@ class LocalStore:
         """
         check_name(name)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._sync_blobs(manifest)
         with self.lock():
             self._check_blobs(manifest)
             return self._publish(name, manifest, files or {})
+
+    def _sync_blobs(self, manifest: Manifest) -> None:
+        def sync_blob(blob: BlobInfo) -> None:
+            with suppress(FileNotFoundError):  # the check says so
+                sync(self.folder / blob.path)
+
+        try:
+            # many at a time: the disk takes them together
+            with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
+                for _ in pool.map(sync_blob, manifest.blobs()):
+                    pass
+            sync(self.folder / "blobs")
+        except OSError as error:
+            raise disk_error(error, self.folder / "blobs") from error
 
     def _check_blobs(self, manifest: Manifest) -> None:
         for blob in manifest.blobs():

@@ -19,7 +19,7 @@ from dataservice.collect.leases import Clock, LeaseFolder, lease_folder
 from dataservice.collect.marks import Marked, Rules, dataset_names, mark, moment
 from dataservice.prepare.work import earliest_build
 from shards.retired import TOMBSTONE, Tombstone
-from shards.store import FOR_PEOPLE, LocalStore, sync_folder, version_path, write_atomically
+from shards.store import FOR_PEOPLE, LocalStore, sync, version_path, write_atomically
 
 _BLOB: Final = re.compile(r"[0-9a-f]{64}(\.[a-z0-9]{1,16}){0,3}")
 
@@ -163,7 +163,7 @@ class _Collection:
         manifest = self.store.folder / version_path(version.name, version.version)
         write_atomically(manifest.with_name(TOMBSTONE), stone.dump())
         manifest.unlink()
-        sync_folder(manifest.parent)  # before a blob goes: after a power cut it may not be back
+        sync(manifest.parent)  # before a blob goes: after a power cut it may not be back
 
     def _sweep(self, blobs: Iterable[_File], named: frozenset[str], cutoff: float) -> None:
         let_go = self._let_go()
@@ -179,7 +179,7 @@ class _Collection:
                 self.report.waiting_blobs += 1
                 self.report.waiting_bytes += file.bytes
         if self.report.removed_blobs and not self.dry_run:
-            sync_folder(self.store.folder / "blobs")
+            sync(self.store.folder / "blobs")
 
     def _let_go(self) -> dict[str, float]:
         """When each blob was last named by a version: its readers have the grace period as well."""

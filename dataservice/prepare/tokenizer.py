@@ -191,5 +191,6 @@ def parse_model(model: bytes) -> Any:
 
 
 def load_tokenizer(model: bytes) -> sentencepiece.SentencePieceProcessor:
-    """A processor for the bytes of a model."""
-    return sentencepiece.SentencePieceProcessor(model_proto=model)
+    """A processor for the bytes of a model, which works in the thread that calls it."""
+    # by default it has a thread for every core, and waits for them; our processes are as many
+    return sentencepiece.SentencePieceProcessor(model_proto=model, num_threads=1)

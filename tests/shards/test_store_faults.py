@@ -62,7 +62,8 @@ def test_whatever_step_fails_readers_see_one_whole_version(
     tmp_path: Path, error: BaseException
 ) -> None:
     steps = num_steps(tmp_path / "count")
-    assert steps == 4 * 5  # a shard, statistics, manifest and pointer, of five steps each
+    # a shard; three blobs and their folder; statistics, manifest and pointer, of five steps each
+    assert steps == 3 + 4 + 3 * 5
     seen = set()
     for good in range(steps):
         folder = tmp_path / f"{good}"
@@ -114,6 +115,30 @@ def test_bytes_reach_the_disk_before_the_name_does(
         monkeypatch.setattr(module, name, wrapped)
     write_atomically(tmp_path / "file", b"bytes")
     assert order == ["fsync", "replace", "fsync"]
+
+
+def test_blobs_reach_the_disk_before_a_manifest_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def syncing(descriptor: int) -> None:
+        fsync(descriptor)
+        events.append(f"sync {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
+
+    def naming(source: Path, target: Path) -> None:
+        events.append(f"name {Path(target).name}")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(os, "replace", naming)
+    store, manifest = fill_store(tmp_path, 0)
+    store.commit("demo", manifest)
+    blobs = {f"sync {Path(blob.path).name}" for blob in manifest.blobs()}
+    before = events[: events.index("sync blobs")]
+    assert blobs == {event for event in before if event.startswith("sync")}
+    assert events.index("sync blobs") < events.index("name manifest.json")
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

@@ -19,7 +19,7 @@ import safetensors.torch
 from torch import Tensor
 
 from shards.manifest import canonical_json
-from shards.store import disk_error, sync_folder
+from shards.store import disk_error, sync
 from trainer.errors import CheckpointError
 
 FORMAT_VERSION: Final = 1
@@ -64,12 +64,12 @@ def save_checkpoint(
     try:
         for name, data in {**files, INDEX: canonical_json(index)}.items():
             _write_synced(temporary / name, data)
-        sync_folder(temporary)
+        sync(temporary)
         temporary.chmod(0o755)
         if final.exists():
             shutil.rmtree(final)  # the same step of the same run, written before a restart
         temporary.replace(final)
-        sync_folder(root)
+        sync(root)
     except OSError as error:
         raise disk_error(error, final) from error
     finally:

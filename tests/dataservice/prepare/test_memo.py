@@ -151,10 +151,9 @@ def test_a_word_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     begin = fresh.tokenizer.piece_to_id(WORD_MARK)
 
     class Counting:
-        def encode(self, texts: list[str]) -> list[list[int]]:
-            words = [text.split(" ") for text in texts]
-            asked.extend(itertools.chain.from_iterable(words))
-            return [[id for word in text for id in (begin, *map(len, word))] for text in words]
+        def encode(self, text: str) -> list[int]:
+            asked.extend(text.split(" "))
+            return [id for word in text.split(" ") for id in (begin, *map(len, word))]
 
     monkeypatch.setattr(fresh, "tokenizer", Counting())
     for _ in range(2):
