@@ -15,6 +15,11 @@ from shards.sample import ids_digest
 DEFAULT_ZSTD_LEVEL: Final = 1
 
 
+def load_writer() -> None:
+    """Import what `write_shard` needs, which takes a second where torch is installed."""
+    import webdataset  # noqa: F401
+
+
 def write_shard(
     blocks: Sequence[tuple[str, Block]], *, zstd_level: int = DEFAULT_ZSTD_LEVEL
 ) -> tuple[bytes, ShardInfo]:
@@ -22,8 +27,7 @@ def write_shard(
 
     USTAR headers with mtime 0 and no owner; one zstd frame with content size and checksum.
     """
-    # imported here: it imports torch wherever that is installed, which takes seconds
-    import webdataset
+    import webdataset  # see `load_writer`
 
     buffer = io.BytesIO()
     # An integer mtime: a float one costs a 1 kB PAX header for every member.

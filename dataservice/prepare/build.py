@@ -43,6 +43,7 @@ from dataservice.settings import BuildSettings
 from shards.cli.console import Report, silent
 from shards.manifest import Manifest, Split
 from shards.store import REPORT, LocalStore, disk_error
+from shards.writer import load_writer
 
 _MAX_SOURCES: Final = 2**16
 _STARTS: Final = "starts"
@@ -117,6 +118,11 @@ class _Partitions:
         return len(self.train_bytes)
 
 
+def _load_stages(_: int) -> None:
+    """Import what units need: this module and its own by being found in it, and what comes late."""
+    load_writer()
+
+
 class _Build:
     """The stages of one build; each leaves files in `folder` for the next."""
 
@@ -169,6 +175,7 @@ class _Build:
         check_space(
             self.folder, _SPILL_RATIO * text_estimate(self.settings), "the build", self.report
         )
+        self.engine.warm(_load_stages)
         total = Ingested((), (), ())
         for number in range(max(1, len(self.settings.sources))):
             read = functools.partial(

@@ -20,6 +20,13 @@ _LABEL_CHARS: Final = 120
 class Engine(AbstractContextManager["Engine"], Protocol):
     """Maps functions over units; workers live as long as its context."""
 
+    def warm(self, function: Callable[[int], None]) -> None:
+        """Let workers that have to be started run a function, while the caller does other work.
+
+        It is given the worker's number. That it fails is told to nobody: a unit would say so.
+        """
+        ...
+
     def map(self, function: Callable[[Unit], Result], units: Iterable[Unit]) -> Iterator[Result]:
         """Results in unit order; units are taken a few ahead of the results, never all at once.
 

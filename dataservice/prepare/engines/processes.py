@@ -40,6 +40,12 @@ class ProcessEngine:
                 pool.shutdown(wait=True, cancel_futures=True)
         self._pool = self._alone = None
 
+    def warm(self, function: Callable[[int], None]) -> None:
+        """Start the pool, a call for each of its processes; see `Engine.warm`."""
+        if self.processes > 1:
+            for number in range(self.processes):
+                self._start(function, number)
+
     def map(self, function: Callable[[Unit], Result], units: Iterable[Unit]) -> Iterator[Result]:
         """Results in unit order; see `Engine.map`."""
         if self.processes == 1:

@@ -104,6 +104,9 @@ class RayEngine:
     ) -> None:
         self._stack.close()
 
+    def warm(self, function: Callable[[int], None]) -> None:
+        """Workers of a cluster are started by their nodes as tasks come."""
+
     def map(self, function: Callable[[Unit], Result], units: Iterable[Unit]) -> Iterator[Result]:
         """Results in unit order; see `Engine.map`."""
         cpus = ray.cluster_resources().get("CPU", 1)  # type: ignore[no-untyped-call]
