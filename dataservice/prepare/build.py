@@ -5,11 +5,14 @@ sources → clean, filter → partition → dedup, split → tokenizer → tag, 
 
 import functools
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from dataservice.errors import BuildError, SourceError
+from dataservice.prepare.ahead import read_sources
 from dataservice.prepare.cache import trim_cache
 from dataservice.prepare.chunks import CleanUnit, clean_chunk
 from dataservice.prepare.conflicts import target_conflicts
@@ -28,7 +31,6 @@ from dataservice.prepare.reading import (
     Ingested,
     check_sources,
     encode_key,
-    ingest_source,
     is_local,
     text_estimate,
     text_key,
@@ -107,6 +109,14 @@ class _Made:
 
 
 @dataclass(slots=True)
+class _Found:
+    """What was read of the sources, and whether that is all of it."""
+
+    total: Ingested = field(default_factory=lambda: Ingested((), (), ()))
+    is_whole: bool = False
+
+
+@dataclass(slots=True)
 class _Partitions:
     """What the split left, summed over the partitions."""
 
@@ -150,8 +160,7 @@ class _Build:
     def run(self) -> BuildResult:
         if known := self.journal.num_known:
             self.report(f"go on: {known} units are done", known, known)
-        ingested = self.ingest()
-        self.clean(ingested)
+        ingested = self.clean()
         partitions = self.split(ingested)
         vocabulary = self.vocabulary(partitions)
         splits = self.encode(partitions, vocabulary)
@@ -169,60 +178,60 @@ class _Build:
         self.journal.forget(f"encode {self.key}")
         return BuildResult(self.settings.name, version, manifest, self.num_encoded)
 
-    def ingest(self) -> Ingested:
-        """Copy the sources into chunks that processes can take one by one."""
+    def clean(self) -> Ingested:
+        """Clean and filter every chunk as it is read, into rows by bucket."""
         check_sources(self.settings)
         check_space(
             self.folder, _SPILL_RATIO * text_estimate(self.settings), "the build", self.report
         )
         self.engine.warm(_load_stages)
-        total = Ingested((), (), ())
-        for number in range(max(1, len(self.settings.sources))):
-            read = functools.partial(
-                ingest_source, self.settings, number, total, self.folder, self.report
-            )
-            total = total.joined(self.journal.once("read", str(number), read))
-        if text_key(self.settings) != self.text:
-            raise SourceError(
-                "a source was changed while it was read; nothing was published, since nobody knows "
-                "what was read of it; run the same command again when it is whole"
-            )
-        check_space(self.folder, _SPILL_RATIO * total.num_bytes, "the build", self.report)
-        return total
-
-    def clean(self, ingested: Ingested) -> None:
-        """Clean and filter every chunk, into rows by bucket."""
         (self.folder / "clean").mkdir(exist_ok=True)
+        found = _Found()
+        num_rows = 0
+        with closing(read_sources(self.settings, self.folder, self.journal, self.report)) as parts:
+            units = self._clean_units(parts, found)
+            results = self.journal.map(self.engine, "clean", clean_chunk, units)
+            for number, result in enumerate(results, 1):
+                self.funnel = merge_stages([self.funnel, result.funnel])
+                if len(self.funnel.read) > _MAX_SOURCES:
+                    self._raise_sources()
+                num_rows += result.num_rows
+                self.num_read.append(result.funnel.read.total())
+                num_units = len(found.total.chunks) if found.is_whole else None
+                self.report("clean and filter", number, num_units)
+        if not num_rows:
+            self._raise_empty()
+        files = [BucketFile.of_chunk(self.folder, n) for n in range(len(found.total.chunks))]
+        self.journal.once("starts", "", lambda: _Made(join_starts(files, self.folder, _STARTS)))
+        self.journal.drop("read")
+        return found.total
+
+    def _clean_units(self, parts: Iterable[Ingested], found: _Found) -> Iterator[CleanUnit]:
+        """A unit for each chunk; `found` grows by what is read."""
         tests = None
         if self.settings.test_sources:
             write = functools.partial(write_test_keys, self.settings, self.folder)
             made = self.journal.once("tests", "", lambda: _Made(write()))
             tests = made.spilled.under(self.folder)
-        units = [
-            CleanUnit(
-                number=number,
-                chunk=chunk,
-                rows=BucketFile.of_chunk(self.folder, number),
-                label=f"{chunk.names[0]}, from record {chunk.first}",
-                test_file=tests,
-                settings=self.settings,
+        for part in parts:
+            first = len(found.total.chunks)
+            found.total = found.total.joined(part)
+            for number, chunk in enumerate(part.chunks, first):
+                yield CleanUnit(
+                    number=number,
+                    chunk=chunk,
+                    rows=BucketFile.of_chunk(self.folder, number),
+                    label=f"{chunk.names[0]}, from record {chunk.first}",
+                    test_file=tests,
+                    settings=self.settings,
+                )
+        if text_key(self.settings) != self.text:
+            raise SourceError(
+                "a source was changed while it was read; nothing was published, since nobody knows "
+                "what was read of it; run the same command again when it is whole"
             )
-            for number, chunk in enumerate(ingested.chunks)
-        ]
-        num_rows = 0
-        results = self.journal.map(self.engine, "clean", clean_chunk, units)
-        for number, result in enumerate(results, 1):
-            self.funnel = merge_stages([self.funnel, result.funnel])
-            if len(self.funnel.read) > _MAX_SOURCES:
-                self._raise_sources()
-            num_rows += result.num_rows
-            self.num_read.append(result.funnel.read.total())
-            self.report("clean and filter", number, len(units))
-        if not num_rows:
-            self._raise_empty()
-        files = [unit.rows for unit in units]
-        self.journal.once("starts", "", lambda: _Made(join_starts(files, self.folder, _STARTS)))
-        self.journal.drop("read")
+        found.is_whole = True
+        check_space(self.folder, _SPILL_RATIO * found.total.num_bytes, "the build", self.report)
 
     def _raise_sources(self) -> None:
         raise BuildError(

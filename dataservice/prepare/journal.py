@@ -130,6 +130,10 @@ class Journal:
         self._append("result", stage, key, "", result)
         return result
 
+    def knows(self, stage: str, key: str) -> bool:
+        """Whether an earlier run did this step of the driver's."""
+        return self._place(stage, key, None) is not None
+
     def drop(self, stage: str) -> None:
         """Free the files of a stage whose readers are all finished; its results stay known."""
         found = self._stages.get(stage)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,6 @@ from dataservice.prepare.spill import SpillFile
 from dataservice.prepare.work import build_key, file_identity
 from dataservice.settings import BuildSettings
 from dataservice.source_settings import SourceSettings, is_url, packing_of
-from shards.cli.console import Report
 from shards.errors import PrometheusError
 from shards.manifest import InputInfo
 
@@ -59,9 +59,15 @@ class Ingested:
 
 
 def ingest_source(
-    settings: BuildSettings, number: int, before: Ingested, folder: Path, report: Report
+    settings: BuildSettings,
+    number: int,
+    before: Ingested,
+    folder: Path,
+    note: Callable[[], None],
 ) -> Ingested:
     """Copy one source into chunks below the build's folder; others were read before it.
+
+    `note` is called with each chunk.
 
     Raises:
         SourceError: when it is not there or damaged; see `read_chunks`.
@@ -74,7 +80,7 @@ def ingest_source(
     for chunk in read_chunks(source, folder / f"read-{number}", inputs, settings.reading):
         chunks.append(chunk)
         spilled += [SpillFile.of_file(folder, column) for column in chunk.columns]
-        report("read", len(before.chunks) + len(chunks), None)
+        note()
     return Ingested(tuple(chunks), tuple(inputs[len(before.inputs) :]), tuple(spilled))
 
 

@@ -2,7 +2,8 @@
 
 What a build promises after a kill is asked of the whole program: `strace` ends it with SIGKILL on
 its way into the N-th fsync or rename. After each kill the plain command must succeed and give
-what it gives when nobody disturbs it. With one process, since strace counts for each of them.
+what it gives when nobody disturbs it. With one process, and in its main thread, since strace
+counts for each of them: a commit syncs its blobs in others, between two steps of the main one.
 """
 
 import re
@@ -58,7 +59,11 @@ def steps_of(command: Sequence[str], trace: Path) -> list[Step]:
     assert done.returncode == 0, done.stderr
     counts: Counter[str] = Counter()
     steps = []
-    for call in re.findall(r"^(?:\d+ +)?(\w+)\(", trace.read_text(), re.MULTILINE):
+    calls_of_threads = re.findall(r"^(\d+) +(\w+)\(", trace.read_text(), re.MULTILINE)
+    main_thread = calls_of_threads[0][0]
+    for thread, call in calls_of_threads:
+        if thread != main_thread:
+            continue
         counts[call] += 1
         steps.append(Step(call, counts[call]))
     return steps

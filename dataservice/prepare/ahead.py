@@ -1,0 +1,98 @@
+"""Sources → what was read of each, in order; the next one is read while the caller has the last.
+
+Reading is one thread's work, which leaves the other cores to those who clean what is there.
+"""
+
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, wait
+from pathlib import Path
+from typing import Final
+
+from dataservice.prepare.journal import Journal
+from dataservice.prepare.reading import Ingested, ingest_source
+from dataservice.settings import BuildSettings
+from shards.cli.console import Report
+
+_STAGE: Final = "read"
+_TELL_S: Final = 0.2
+_STOP_S: Final = 10.0  # a download may not be waited for
+
+
+class _StoppedError(Exception):
+    """The build has ended, and nobody waits for the rest."""
+
+
+class _Reader:
+    """A thread that copies one source into chunks."""
+
+    def __init__(
+        self, settings: BuildSettings, number: int, before: Ingested, folder: Path
+    ) -> None:
+        self._read: Future[Ingested] = Future()
+        self._num_chunks = 0
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, args=(settings, number, before, folder), daemon=True
+        )
+        self._thread.start()
+
+    def _run(self, settings: BuildSettings, number: int, before: Ingested, folder: Path) -> None:
+        try:
+            self._read.set_result(ingest_source(settings, number, before, folder, self._note))
+        except BaseException as error:  # noqa: BLE001  # whoever waits for the result has it
+            self._read.set_exception(error)
+
+    def _note(self) -> None:
+        self._num_chunks += 1
+        if self._stopped.is_set():
+            raise _StoppedError
+
+    def result(self, tell: Callable[[int], None]) -> Ingested:
+        """What was read, once it is; until then it is told how many chunks there are."""
+        while not wait([self._read], _TELL_S).done:
+            tell(self._num_chunks)
+        return self._read.result()
+
+    def stop(self) -> None:
+        """Let it end after its next chunk."""
+        self._stopped.set()
+        self._thread.join(_STOP_S)
+
+
+def read_sources(
+    settings: BuildSettings, folder: Path, journal: Journal, report: Report
+) -> Generator[Ingested, None, None]:
+    """What each source holds, read now or by an earlier run; to be closed.
+
+    Raises:
+        SourceError: when one is not there or damaged; see `ingest_source`.
+    """
+    numbers = range(max(1, len(settings.sources)))
+    total = Ingested((), (), ())
+    reader: _Reader | None = None
+
+    def start(number: int) -> _Reader | None:
+        if number not in numbers or journal.knows(_STAGE, str(number)):
+            return None
+        return _Reader(settings, number, total, folder)
+
+    def tell(num_chunks: int) -> None:
+        if num_chunks:
+            report(_STAGE, len(total.chunks) + num_chunks, None)
+
+    def result() -> Ingested:
+        assert reader is not None, "what the journal does not know is being read"
+        return reader.result(tell)
+
+    try:
+        reader = start(0)
+        for number in numbers:
+            found = journal.once(_STAGE, str(number), result)
+            total = total.joined(found)
+            report(_STAGE, len(total.chunks), None)
+            reader = start(number + 1)
+            yield found
+    finally:
+        if reader is not None:
+            reader.stop()
