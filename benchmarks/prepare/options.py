@@ -52,7 +52,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--scaling-pairs",
         type=int,
-        default=1_000_000,
+        default=4_000_000,
         help="of the expanded corpus that one and two processes build; 0: none",
     )
     parser.add_argument("--without-checks", action="store_true", help="read nothing back")
