@@ -32,7 +32,7 @@ from shards.manifest import Split
 from shards.sample import TAG_KINDS
 
 _MIN_UNITS: Final = 64
-_MOST_AT_ONCE: Final = 16
+_MOST_AT_ONCE: Final = 8
 SPLITS: Final[tuple[Split, ...]] = ("train", "val")
 
 

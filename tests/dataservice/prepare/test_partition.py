@@ -211,7 +211,7 @@ def test_text_that_looks_like_the_files_between_the_stages_survives(tmp_path: Pa
 def test_every_partition_is_split_once_a_few_at_a_time(number: int) -> None:
     units = split_units(number)
     assert [partition for unit in units for partition in unit] == list(range(number))
-    assert max(map(len, units)) <= 16
+    assert max(map(len, units)) <= 8
     assert len(units) >= min(number, 64)
 
 
