@@ -90,7 +90,8 @@ def read_sources(
         for number in numbers:
             found = journal.once(_STAGE, str(number), result)
             total = total.joined(found)
-            report(_STAGE, len(total.chunks), None)
+            if reader is not None:  # what was read before is no news
+                report(_STAGE, len(total.chunks), None)
             reader = start(number + 1)
             yield found
     finally:

@@ -33,9 +33,16 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def read_all(settings: BuildSettings, folder: Path) -> list[Ingested]:
+def read_all(
+    settings: BuildSettings, folder: Path, told: list[int] | None = None
+) -> list[Ingested]:
+    def report(stage: str, done: int, total: int | None) -> None:
+        assert (stage, total) == ("read", None)
+        if told is not None:
+            told.append(done)
+
     with Journal(folder) as journal:
-        return list(read_sources(settings, folder, journal, silent))
+        return list(read_sources(settings, folder, journal, report))
 
 
 class Reading:
@@ -106,11 +113,15 @@ def test_reading_ends_once_nobody_waits_for_it(
 def test_what_an_earlier_run_read_is_not_read_again(
     settings: BuildSettings, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = read_all(settings, folder)
+    told: list[int] = []
+    first = read_all(settings, folder, told)
+    assert sorted(set(told)) == [1, 2, 3]
     files = [info.file for part in first for info in part.inputs]
     assert files == [f"{number}.jsonl" for number in range(SOURCES)]
     Reading(monkeypatch)  # would wait for ever
-    assert read_all(settings, folder) == first
+    told.clear()
+    assert read_all(settings, folder, told) == first
+    assert told == []
 
 
 def test_a_source_that_is_damaged_is_told_in_its_turn(
