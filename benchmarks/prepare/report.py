@@ -124,8 +124,8 @@ def _does(results: Results) -> str:
     return (
         "Each does:\n\n"
         + "\n".join(lines)
-        + "\n\nWhat each wrote was read back once, and compared "
-        "with the ids that its tokenizer gives one text after the other. Peak memory is that of the largest process.\n"
+        + "\n\nWhere the last column has a number, what was written was read back once, and compared with the ids "
+        "that its tokenizer gives one text after the other. Peak memory is that of the largest process.\n"
     )
 
 
