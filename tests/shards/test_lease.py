@@ -230,9 +230,11 @@ def test_a_ttl_that_no_service_grants_is_refused_here(ttl_s: int) -> None:
         LeaseKeeper("http://x/demo", holder="x", ttl_s=ttl_s)
 
 
+# a shell lets what it starts in the background ignore Ctrl-C, and so do the tests' own children
 PROGRAM = """
-import sys, time
+import signal, sys, time
 from shards.lease import LeaseKeeper
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with LeaseKeeper(sys.argv[1], holder="x", ttl_s=60):
     print("reading", flush=True)
     time.sleep(600)
