@@ -129,7 +129,7 @@ class _Partitions:
 
 
 def _load_stages(_: int) -> None:
-    """Import what units need: this module and its own by being found in it, and what comes late."""
+    """Import the stages, which finding this function does, and what they import late."""
     load_writer()
 
 

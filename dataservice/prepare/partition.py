@@ -53,7 +53,8 @@ class SplitUnit:
 
     @property
     def label(self) -> str:
-        return f"partitions {self.partitions[0]} to {self.partitions[-1]}"
+        first, last = self.partitions[0], self.partitions[-1]
+        return f"partition {first}" if first == last else f"partitions {first} to {last}"
 
 
 def split_units(num_partitions: int) -> list[range]:

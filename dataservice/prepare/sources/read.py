@@ -1,4 +1,4 @@
-"""Sources → chunks of raw records, in one cheap pass that the whole build waits for."""
+"""Sources → chunks of raw records, each in one cheap pass."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -7,6 +7,7 @@ import pickle
 import pkgutil
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from tests.dataservice.prepare.toys import (
     Toy,
     fail_at_three,
     fail_with_keyword,
+    note_worker,
     square,
     tries,
 )
@@ -104,6 +106,22 @@ def test_a_map_over_the_results_of_a_map_survives_deaths_in_both(tmp_path: Path)
             Toy(made.number, tmp_path, made.number == 16) for made in engine.map(square, inner)
         )
         assert list(engine.map(square, outer)) == [Made(number**4) for number in range(8)]
+
+
+@pytest.mark.parametrize(("processes", "started"), [(1, []), (2, ["0", "1"]), (3, ["0", "1", "2"])])
+def test_workers_are_started_before_there_are_units(
+    tmp_path: Path, processes: int, started: list[str]
+) -> None:
+    with ProcessEngine(processes) as engine:
+        engine.warm(partial(note_worker, tmp_path))
+        assert list(engine.map(math.factorial, range(8))) == [math.factorial(n) for n in range(8)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == started
+
+
+def test_a_start_that_fails_costs_no_result(tmp_path: Path) -> None:
+    with ProcessEngine(2) as engine:
+        engine.warm(partial(note_worker, tmp_path / "gone"))
+        assert list(engine.map(math.factorial, [4])) == [24]
 
 
 def test_one_process_works_in_ours(tmp_path: Path) -> None:

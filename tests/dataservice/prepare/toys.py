@@ -50,6 +50,10 @@ def note_try(unit: Toy) -> int:
     return before
 
 
+def note_worker(folder: Path, number: int) -> None:
+    (folder / str(number)).touch()
+
+
 def square(unit: Toy) -> Made:
     """The square of a unit's number."""
     if note_try(unit) < unit.deaths:
