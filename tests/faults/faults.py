@@ -227,7 +227,7 @@ async def kill(exchange: Exchange) -> None:
 
 async def restart(exchange: Exchange) -> None:
     """No answer, and a service that begins to start."""
-    exchange.proxy.spawn(asyncio.to_thread(exchange.proxy.service.start))
+    exchange.proxy.spawn(asyncio.to_thread(exchange.proxy.service.start_again))
     exchange.open = False
 
 

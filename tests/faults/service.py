@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from shards.manifest import LENGTHS_SUFFIX
@@ -52,6 +53,7 @@ class Service:
     def __init__(self, data_dir: Path, name: str) -> None:
         self._data_dir = data_dir
         self._process: subprocess.Popen[str] | None = None
+        self._dead = threading.Event()
         self.port = _port_of_its_own()
         self.name = name
         self.folder_url = str(data_dir / "datasets" / name)
@@ -60,6 +62,7 @@ class Service:
         """Serve, and return once it does; nothing is done if it runs already."""
         if self._process is not None:
             return
+        self._dead.clear()
         where = ("--port", str(self.port), "--data-dir", str(self._data_dir))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "dataservice", "serve", *where],
@@ -79,3 +82,9 @@ class Service:
             self._process.kill()
             self._process.communicate()
             self._process = None
+            self._dead.set()
+
+    def start_again(self) -> None:
+        """Start once it is dead: a reader's next request can come before its killer is through."""
+        assert self._dead.wait(60), "the data service was not killed"
+        self.start()
