@@ -7,11 +7,13 @@ point in a table tells them for a hundredth of that.
 import functools
 import re
 import unicodedata
+from functools import partial
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from dataservice.prepare.characters import changed_by, every_char, is_category
 from dataservice.prepare.clean import (
     QUOTED_CAPITALS,
     QUOTES,
@@ -84,34 +86,26 @@ def _spaces(points: CodePoints, kinds: npt.NDArray[np.uint8]) -> Rows:
 def _kinds() -> npt.NDArray[np.uint8]:
     table = np.full(NUM_POINTS, _DOUBTFUL, np.uint8)
     for begin, end in _KNOWN:
-        table[begin:end] = [_kind(chr(point)) for point in range(begin, end)]
+        table[begin:end] = 0
+    marks = np.flatnonzero(is_category("M")).tolist()
+    table[[point for point in marks if unicodedata.combining(chr(point))]] = _DOUBTFUL
+    table[ord("\u1100") : ord("\u11ff") + 1] = _DOUBTFUL  # Hangul letters join to syllables
+    for change in (strip_invisible, partial(unicodedata.normalize, "NFC")):
+        table[list(changed_by(change))] = _DOUBTFUL
+    for begin, end in _KNOWN:
+        spaces = [point for point in range(begin, end) if chr(point).isspace()]
+        table[spaces] = _SPACE
+    table[list(map(ord, " &<"))] = (0, _OPENING, _OPENING)
+    every = every_char()[0x80:0xD800]
     for classes, kind in ((QUOTES, _QUOTE), (QUOTED_CAPITALS, _CAPITAL), (STRANGE, _DOUBTFUL)):
-        points = np.array([ord(char) for char in re.findall(f"[{classes}]", _every_char())])
+        points = np.array(list(map(ord, re.findall(f"[{classes}]", every))))
         table[points] = np.where(table[points] == _DOUBTFUL, _DOUBTFUL, kind)
-    table[sorted(map(ord, _seconds()))] = _DOUBTFUL
+    table[_seconds()] = _DOUBTFUL
     table[list(map(ord, "\t\n\v\f\r"))] = _SPACE
     return table
 
 
-def _every_char() -> str:
-    return "".join(map(chr, range(0x80, 0xD800)))
-
-
-def _kind(char: str) -> int:
-    if char.isspace():
-        return 0 if char == " " else _SPACE
-    if char in "&<":
-        return _OPENING
-    inert = (
-        not unicodedata.combining(char)
-        and unicodedata.is_normalized("NFC", char)
-        and not "\u1100" <= char <= "\u11ff"  # Hangul letters join to syllables
-        and strip_invisible(char) == char
-    )
-    return 0 if inert else _DOUBTFUL
-
-
-def _seconds() -> set[str]:
+def _seconds() -> list[int]:
     """Characters that NFC may join to the one before."""
-    parts = (unicodedata.decomposition(chr(point)).split() for point in range(0x20000))
-    return {chr(int(two[1], 16)) for two in parts if len(two) == 2 and two[0][0] != "<"}
+    parts = map(str.split, filter(None, map(unicodedata.decomposition, every_char())))
+    return sorted({int(two[1], 16) for two in parts if len(two) == 2 and two[0][0] != "<"})

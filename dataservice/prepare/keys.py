@@ -5,18 +5,17 @@ kept code point and its place, mixed again, so two texts that differ share one w
 """
 
 import functools
-import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from dataservice.prepare.characters import END, changed_by, every_char, is_category
 from dataservice.prepare.points import NUM_POINTS, CodePoints
 
 Keys = npt.NDArray[np.uint64]
 
-_FOLDED_END: Final = 0x20000  # ideographs and what else lies behind have neither case nor signs
 _SLICE: Final = 1 << 15  # code points that fit the cache while they are mixed
 _DIGIT: Final = ord("0")
 
@@ -105,18 +104,17 @@ def _mix_in_place(words: Keys) -> None:
 
 @functools.cache
 def _fold_table() -> npt.NDArray[np.uint32]:
-    """What each code point is folded to; 0 for what is left out."""
+    """What each code point is folded to; 0 for what is left out.
+
+    Behind END there is neither case nor a sign.
+    """
     table = np.arange(NUM_POINTS, dtype=np.uint32)
-    table[:_FOLDED_END] = list(map(_fold, map(chr, range(_FOLDED_END))))
-    return table
-
-
-def _fold(char: str) -> int:
-    if char.isalpha():
+    first, letters = table[:END], is_category("L")
+    numbers = np.fromiter(map(str.isnumeric, every_char()), np.bool_, END)
+    first[~(letters | is_category("M") | numbers)] = 0
+    first[is_category("Nd")] = _DIGIT
+    for point, folded in changed_by(str.casefold).items():
         # one for one: a letter that folds to two, as ß, stands for itself in lower case
-        folded = char.casefold()
-        return ord(folded if len(folded) == 1 else char)
-    if char.isdecimal():
-        return _DIGIT
-    kept = char.isalnum() or unicodedata.category(char)[0] == "M"
-    return ord(char) if kept else 0
+        if letters[point] and len(folded) == 1:
+            first[point] = ord(folded)
+    return table

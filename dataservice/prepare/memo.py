@@ -47,9 +47,9 @@ class WordMemo:
         self.max_words = max_words
         self.tokenizer: sentencepiece.SentencePieceProcessor = load_tokenizer(model)
         self.dtype = id_dtype(self.tokenizer.vocab_size())
-        self.unsuitable = why_unsuitable(proto, self.tokenizer)
-        """Why sentencepiece itself encodes everything; None when words are remembered."""
         pieces = self.tokenizer.id_to_piece(list(range(self.tokenizer.vocab_size())))
+        self.unsuitable = why_unsuitable(proto, self.tokenizer, pieces)
+        """Why sentencepiece itself encodes everything; None when words are remembered."""
         self._alphabet = Alphabet(piece for piece in pieces if len(piece) == 1)
         self._begins_word = np.array([piece.startswith(WORD_MARK) for piece in pieces], np.bool_)
         self._table = WordTable()
@@ -191,14 +191,19 @@ class WordMemo:
         What is not kept, because it is long or because the memo is full, lies behind these.
         """
         names = _names(joined, words, missing)
-        rows = dict(zip(names, missing.tolist(), strict=True))
-        short = [word for word in rows if len(word) <= MAX_WORD_CHARS]
-        new = [*short, *(word for word in rows if len(word) > MAX_WORD_CHARS)]
-        kept = short[: max(0, self.max_words - self.num_words)]
-        places, stay = self._append(self._encode_words(new), len(kept))
-        self._keep(kept, np.array([rows[word] for word in kept], np.int64), words, places)
-        found = dict(zip(new, places.tolist(), strict=True))
-        return np.fromiter(map(found.__getitem__, names), np.uint64, len(names)), stay
+        numbers: dict[str, int] = {}
+        number = np.array([numbers.setdefault(name, len(numbers)) for name in names])
+        new, rows = list(numbers), np.empty(len(numbers), np.int64)
+        rows[number] = missing  # any of the places where the word stands
+        is_kept = words.ends[rows] - words.starts[rows] <= MAX_WORD_CHARS
+        is_kept &= np.cumsum(is_kept) <= self.max_words - self.num_words
+        order = np.argsort(~is_kept, kind="stable")
+        kept = order[: int(is_kept.sum())]
+        behind, stay = self._append(self._encode_words([new[i] for i in order]), len(kept))
+        places = np.empty_like(behind)
+        places[order] = behind
+        self._keep([new[i] for i in kept], rows[kept], words, places[kept])
+        return places[number], stay
 
     def _encode_words(self, words: list[str]) -> Encoded:
         """The ids of words without the sign for a space; several in a text cost a third less."""
@@ -228,8 +233,8 @@ class WordMemo:
 
     def _keep(self, kept: list[str], rows: Rows, words: Words, places: Keys) -> None:
         loose = np.isin(rows, words.loose)
-        self._table.insert(words.keys[:, rows[~loose]], places[: len(kept)][~loose])
-        for index in np.flatnonzero(loose):
+        self._table.insert(words.keys[:, rows[~loose]], places[~loose])
+        for index in np.flatnonzero(loose).tolist():
             self._loose[kept[index]] = int(places[index])
 
 

@@ -7,47 +7,37 @@ from typing import Final
 
 from dataservice.prepare.cache import mark_used
 from dataservice.prepare.memo import WordMemo
-from dataservice.prepare.memo_file import MemoError
+from dataservice.prepare.memo_file import MemoError, num_saved
 from shards.errors import StoreFullError
 from shards.store import write_atomically
 
-_GROWTH: Final = 1.5  # saving costs as much as encoding a tenth of a partition
+_GROWTH: Final = 4  # so that all that is saved on the way is a third of what is at last
 _log = logging.getLogger(__name__)
 
 
 class MemoCache:
     """A memo, and the file that it is saved in when it has grown; whatever is in it, ids are equal.
 
-    Processes save in turn, and the last one wins: they do so when they have grown by half over what
-    they found, and whichever encodes the last partition when it has grown at all, unless another
-    one has saved meanwhile.
+    Processes save in turn, each when it knows four times as much as it found or saved, and
+    whichever encodes the last partition when it knows more than the file holds by then.
     """
 
     def __init__(self, model_file: Path, cache_dir: Path, max_words: int) -> None:
         model = model_file.read_bytes()
         self.file = cache_dir / "memos" / f"{model_file.stem}.memo"
-        self._found = self._identity()
         self.memo = self._load(model, max_words)
         self._saved = self.memo.num_words
 
     def save(self, *, at_last: bool = False) -> None:
-        """Save the memo if it has grown by half, or at last by a single word."""
-        least = 1 if at_last and self._identity() == self._found else _GROWTH
-        if self.memo.num_words <= least * self._saved:
+        """Save the memo if it has grown much, or at last if it knows a single word more."""
+        least = num_saved(self.file) if at_last else _GROWTH * self._saved
+        if self.memo.num_words <= least:
             return
         self._saved = self.memo.num_words
         try:
             write_atomically(self.file, self.memo.dump())
-            self._found = self._identity()
         except StoreFullError as error:  # it is a convenience, which no build fails for
             _log.warning("the word memo is not saved: %s", error)
-
-    def _identity(self) -> int | None:
-        """What tells the file from the one that another process puts in its place."""
-        try:
-            return self.file.stat().st_ino
-        except FileNotFoundError:
-            return None
 
     def _load(self, model: bytes, max_words: int) -> WordMemo:
         try:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -71,6 +72,15 @@ def load_words(data: bytes, model_sha256: str) -> SavedWords:
         return _split(memoryview(body)[len(line) :], header)
     except (KeyError, TypeError, ValueError) as error:
         raise MemoError(_ignored("it is none")) from error
+
+
+def num_saved(path: Path) -> int:
+    """How many words a saved memo says that it holds; 0 when there is none, or another thing."""
+    try:
+        with path.open("rb") as file:
+            return int(json.loads(file.readline(_MAX_HEADER_BYTES))["words"])
+    except (FileNotFoundError, KeyError, TypeError, ValueError):
+        return 0
 
 
 def _expected(model_sha256: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A SentencePiece model → why the ids of its words are not those of its texts, or None."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import sentencepiece
@@ -14,9 +14,14 @@ _NUM_PROBES: Final = 64
 _Pieces = list[tuple[str, int]]  # text and kind of each
 
 
-def why_unsuitable(proto: Any, tokenizer: sentencepiece.SentencePieceProcessor) -> str | None:
-    """The first thing about a model because of which words cannot be encoded one by one."""
-    pieces = [(piece.piece, piece.type) for piece in proto.pieces]
+def why_unsuitable(
+    proto: Any, tokenizer: sentencepiece.SentencePieceProcessor, texts: Sequence[str]
+) -> str | None:
+    """The first thing about a model because of which words cannot be encoded one by one.
+
+    `texts` are those of its pieces.
+    """
+    pieces = list(zip(texts, (piece.type for piece in proto.pieces), strict=True))
     return _why_by_make(proto, pieces) or _why_by_trial(pieces, tokenizer)
 
 

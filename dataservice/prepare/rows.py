@@ -54,9 +54,13 @@ class RowKeys:
         return rows
 
 
-def bodies(src: Iterable[str], tgt: Iterable[str]) -> list[bytes]:
+def bodies(src: Sequence[str], tgt: Sequence[str]) -> list[bytes]:
     """`SRC\x1fTGT` of each pair: the very bytes that are hashed to its key."""
-    return [f"{one}\x1f{other}".encode() for one, other in zip(src, tgt, strict=True)]
+    # encoded at once: a call for each pair takes twice as long
+    found = "\n".join(map("\x1f".join, zip(src, tgt, strict=True))).encode().split(b"\n")
+    if len(found) != max(len(src), 1):
+        raise ValueError("a cleaned text holds an end of line")
+    return found if src else []
 
 
 def dump_lines(texts: Iterable[bytes], labels: Sequence[str]) -> list[bytes]:

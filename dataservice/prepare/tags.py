@@ -1,7 +1,8 @@
 """Authors, cities and years of pairs → tag symbols of the vocabulary, and ids for each pair."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
 from dataservice.prepare.clean import clean
@@ -76,18 +77,12 @@ def tag_ids(
     return one("author", tags.author), one("city", tags.city), one("year", tags.year)
 
 
-def _each_once(column: Sequence[str | None], change: Callable[[str | None], str]) -> list[str]:
-    changed = {name: change(name) for name in set(column)}
-    return list(map(changed.__getitem__, column))
-
-
 def labels_of_pairs(pairs: Pairs) -> list[str]:
     """The labels of each pair, dumped and token-safe; every spelling is looked at once."""
-    columns = [
-        _each_once(column, lambda name: safe_name(name or ""))
-        for column in (pairs.author, pairs.city, pairs.year)
-    ]
-    columns.append(_each_once(pairs.source, lambda name: clean(name or "")))
-    rows = list(zip(*columns, strict=True))
-    dumped = {row: Labels(*row).dump() for row in set(rows)}
+    safe, cleaned = cache(safe_name), cache(clean)
+    rows = list(zip(pairs.author, pairs.city, pairs.year, pairs.source, strict=True))
+    dumped = {}
+    for row in set(rows):
+        author, city, year = (safe(name or "") for name in row[:3])
+        dumped[row] = Labels(author, city, year, cleaned(row[3] or "")).dump()
     return list(map(dumped.__getitem__, rows))

@@ -90,7 +90,7 @@ def _placeholders(number: int) -> list[str]:
 def name_tags(model: bytes, tag_symbols: Sequence[str]) -> bytes:
     """The model with these tags in the place of its own, one for one; text is encoded alike."""
     proto = parse_model(model)
-    pieces = _tag_pieces(proto)
+    pieces = [piece for _, piece in _tag_pieces(proto)]
     assert len(pieces) == len(tag_symbols), "as many tags as the model was trained with"
     names = dict(zip((piece.piece for piece in pieces), tag_symbols, strict=True))
     for piece in pieces:
@@ -111,17 +111,14 @@ def text_digest(model: bytes) -> str:
 
 def tag_ids_of(model: bytes) -> dict[str, int]:
     """The tag symbols of a model and their ids, in the order of ids."""
-    proto = parse_model(model)
-    ids = {piece.piece: number for number, piece in enumerate(proto.pieces)}
-    return {piece.piece: ids[piece.piece] for piece in _tag_pieces(proto)}
+    return {piece.piece: number for number, piece in _tag_pieces(parse_model(model))}
 
 
-def _tag_pieces(proto: Any) -> list[Any]:
-    return [
-        piece
-        for piece in proto.pieces
-        if piece.type == _USER_DEFINED and _TAG_SYMBOL.fullmatch(piece.piece)
-    ]
+def _tag_pieces(proto: Any) -> Iterator[tuple[int, Any]]:
+    """The ids of tags and their pieces."""
+    for number, piece in enumerate(proto.pieces):
+        if piece.type == _USER_DEFINED and _TAG_SYMBOL.fullmatch(piece.piece):
+            yield number, piece
 
 
 def save_sample(path: Path, sentences: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Self
 
 import numpy as np
@@ -16,7 +17,7 @@ _MAX_UNCOVERED: Final = 100
 _WORD_MARK: Final = "\u2581"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pieces:
     """The V pieces of a tokenizer, and what each is."""
 
@@ -40,6 +41,7 @@ class Pieces:
         is_symbol[list(symbols)] = True
         return cls(tuple(tokenizer.id_to_piece(ids)), is_byte, ~(is_byte | is_symbol))
 
+    @cached_property
     def characters(self) -> frozenset[str]:
         """The characters that have pieces, so that they need not be spelled in bytes."""
         text = (piece for piece, is_text in zip(self.pieces, self.is_text, strict=True) if is_text)
@@ -49,7 +51,7 @@ class Pieces:
 def make_coverage(counts: SplitCounts, languages: Sequence[str], vocabulary: Pieces) -> Coverage:
     """Which of the characters pieces have."""
     points = counts.points_of(*languages)
-    known = vocabulary.characters()
+    known = vocabulary.characters
     chars = [chr(point) for point in points.points.tolist()]
     covered = np.array([char in known for char in chars], np.bool_)
     missing = sorted(

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from dataservice.prepare.characters import END, is_category
 from dataservice.prepare.filters.languages import BLOCKS
 from dataservice.prepare.points import NUM_POINTS
 
@@ -17,7 +18,6 @@ PERCENT, BRACE, DOLLAR, LESS, COLON, AT = 3, 4, 5, 6, 7, 8
 UNKNOWN_LETTER: Final = 15  # of a script that no language of the table has
 FIRST_SCRIPT: Final = 16
 _SIGNS: Final = {"%": PERCENT, "{": BRACE, "$": DOLLAR, "<": LESS, ":": COLON, "@": AT}
-_END_OF_SCRIPTS: Final = 0x20000  # behind it there are Han letters, and else no living script
 _MORE_HAN: Final = range(0x20000, 0x323B0)
 
 
@@ -47,22 +47,19 @@ def script_class(script: str) -> int:
 
 @cache
 def tables() -> Tables:
-    """The tables; about 0.05 s the first time."""
+    """The tables; about 0.01 s the first time."""
     classes = np.zeros(NUM_POINTS, np.uint8)
     digit_values = np.zeros(NUM_POINTS, np.uint8)
-    blocks = np.full(_END_OF_SCRIPTS, UNKNOWN_LETTER, np.uint8)
+    blocks = np.full(END, UNKNOWN_LETTER, np.uint8)
     for script, ranges in BLOCKS.items():
         for start, stop in ranges:
             blocks[start : stop + 1] = script_class(script)
-    for point in range(_END_OF_SCRIPTS):
-        kind = unicodedata.category(chr(point))
-        if kind[0] == "L" or (kind[0] == "M" and blocks[point] != UNKNOWN_LETTER):
-            classes[point] = blocks[point]
-        elif kind == "Nd":
-            classes[point] = DIGIT
-            digit_values[point] = unicodedata.decimal(chr(point))
-        elif kind == "Zs":
-            classes[point] = SPACE
+    first = classes[:END]
+    is_letter = is_category("L") | (is_category("M") & (blocks != UNKNOWN_LETTER))
+    first[is_letter] = blocks[is_letter]
+    first[is_category("Zs")] = SPACE
+    for point in np.flatnonzero(is_category("Nd")).tolist():
+        first[point], digit_values[point] = DIGIT, unicodedata.decimal(chr(point))
     classes[_MORE_HAN] = script_class("CJK")
     for sign, number in _SIGNS.items():
         classes[ord(sign)] = number

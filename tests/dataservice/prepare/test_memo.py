@@ -249,7 +249,8 @@ def test_a_model_that_is_not_what_it_says_is_found_by_trial(option: str) -> None
     proto = parse_model(demo_model(1000))
     setattr(proto.normalizer_spec, option, False)
     other = load_tokenizer(proto.SerializeToString())
-    why = why_unsuitable(parse_model(demo_model(1000)), other)
+    pieces = other.id_to_piece(list(range(other.vocab_size())))
+    why = why_unsuitable(parse_model(demo_model(1000)), other, pieces)
     assert why is not None
     assert "not those of its words" in why
 

@@ -11,7 +11,7 @@ from tests.corpus import make_pairs
 from tests.dataservice.prepare.models import demo_model
 
 TEXTS = [pair["ru"] for pair in make_pairs(60)]
-MORE = [f"{text} {number}еще" for number, text in enumerate(TEXTS * 3)]
+MORE = [f"{text} {number}еще" for number, text in enumerate(TEXTS * 6)]
 
 
 @pytest.fixture
@@ -66,6 +66,27 @@ def test_a_few_words_at_last_do_not_replace_what_another_process_has_saved(
     one.memo.encode(["wonderword"])
     one.save(at_last=True)
     assert MemoCache(model, tmp_path, 10_000).memo.num_words == other.memo.num_words
+
+
+def test_whoever_knows_most_at_last_replaces_what_another_process_has_saved(
+    model: Path, tmp_path: Path
+) -> None:
+    one, other = (MemoCache(model, tmp_path, 10_000) for _ in range(2))
+    other.memo.encode(TEXTS)
+    other.save()
+    one.memo.encode(MORE)
+    one.save(at_last=True)
+    assert MemoCache(model, tmp_path, 10_000).memo.num_words == one.memo.num_words
+
+
+@pytest.mark.parametrize("line", [b"", b"[]\n", b"{}\n", b'{"words": null}\n', b"\xff" * 5000])
+def test_what_is_no_memo_is_replaced_at_last(model: Path, tmp_path: Path, line: bytes) -> None:
+    cache = MemoCache(model, tmp_path, 10_000)
+    cache.file.parent.mkdir()
+    cache.file.write_bytes(line)
+    cache.memo.encode(TEXTS)
+    cache.save(at_last=True)
+    assert MemoCache(model, tmp_path, 10_000).memo.num_words == cache.memo.num_words
 
 
 @pytest.mark.parametrize("damage", [b"", b"junk", None], ids=["empty", "junk", "cut"])
