@@ -21,7 +21,7 @@ from dataservice.prepare.rows import (
     BucketFile,
     Columns,
     Labels,
-    RowKeys,
+    RowBuffer,
     buckets_of,
     dump_array,
     open_starts,
@@ -241,16 +241,12 @@ def _read_rows(unit: SplitUnit) -> Iterator[tuple[bytes, npt.NDArray[np.void]]]:
     buckets = [buckets_of(partition, unit.num_partitions) for partition in unit.partitions]
     bounds = [begin for begin, _ in buckets] + [buckets[-1][1]]
     starts = open_starts(unit.folder / unit.starts_file)
-    parts: list[tuple[list[bytes], list[npt.NDArray[np.void]]]]
-    parts = [([], [np.zeros(0, RowKeys.DTYPE)]) for _ in buckets]
+    sizes = np.diff(starts[:, :, bounds].sum(axis=0)).T.tolist()
+    parts = [RowBuffer(num_rows, num_bytes) for num_rows, num_bytes in sizes]
     for chunk in range(unit.num_chunks):
-        found = BucketFile.of_chunk(unit.folder, chunk).read(starts[chunk], bounds)
-        for (lines, keys), (own_lines, own_keys) in zip(parts, found, strict=True):
-            lines.append(own_lines)
-            keys.append(own_keys)
-    for lines, keys in parts:
-        yield b"".join(lines), np.concatenate(keys)
-        lines.clear()
+        BucketFile.of_chunk(unit.folder, chunk).read_into(starts[chunk], bounds, parts)
+    while parts:
+        yield parts.pop(0).rows()
 
 
 _REASONS: Final = ("", "duplicate", "id_collision", "near_duplicate")

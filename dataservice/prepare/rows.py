@@ -5,7 +5,7 @@ an end of line.
 """
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -134,23 +134,48 @@ class BucketFile:
             spill(self.folder, f"{self.stem}.starts", starts.tobytes()),
         )
 
-    def read(
-        self, starts: npt.NDArray[np.int64], bounds: Sequence[int]
-    ) -> Iterator[tuple[bytes, npt.NDArray[np.void]]]:
-        """Lines and keys of neighbouring ranges of buckets, from each bound to the next.
+    def read_into(
+        self, starts: npt.NDArray[np.int64], bounds: Sequence[int], parts: Sequence["RowBuffer"]
+    ) -> None:
+        """Read neighbouring ranges of buckets, from each bound to the next, each into its part.
 
-        They are read at once, given the file's row of a starts table.
+        They are one read, given the file's row of a starts table.
         """
         rows, places = starts[:, list(bounds)].tolist()
-        lines = _read(self.folder / f"{self.stem}.rows", places[0], places[-1])
         size = RowKeys.DTYPE.itemsize
-        data = _read(self.folder / f"{self.stem}.keys", rows[0] * size, rows[-1] * size)
-        keys = np.frombuffer(data, RowKeys.DTYPE)
-        for (first, last), (begin, end) in zip(pairwise(rows), pairwise(places), strict=True):
-            yield (
-                lines[begin - places[0] : end - places[0]],
-                keys[first - rows[0] : last - rows[0]],
-            )
+        _read_into(self.folder / f"{self.stem}.rows", places, [part.lines for part in parts])
+        ends = [row * size for row in rows]
+        _read_into(self.folder / f"{self.stem}.keys", ends, [part.keys for part in parts])
+
+
+class _Buffer:
+    """So many bytes, which are filled from the beginning on."""
+
+    def __init__(self, num_bytes: int) -> None:
+        self.data = bytearray(num_bytes)
+        self._end = 0
+
+    def fill(self, file: "io.BufferedReader[io.FileIO]", num_bytes: int) -> None:
+        """Read as many bytes as are asked for, or raise EOFError."""
+        end = self._end + num_bytes
+        if file.readinto(memoryview(self.data)[self._end : end]) != num_bytes:
+            raise EOFError(f"{file.name} is shorter than it was")
+        self._end = end
+
+
+class RowBuffer:
+    """Room for the rows of a partition, whose size is known before any of them is read.
+
+    Many small pieces, joined at last, would leave holes in the memory of a process.
+    """
+
+    def __init__(self, num_rows: int, num_bytes: int) -> None:
+        self.lines = _Buffer(num_bytes)
+        self.keys = _Buffer(num_rows * RowKeys.DTYPE.itemsize)
+
+    def rows(self) -> tuple[bytes, npt.NDArray[np.void]]:
+        """The lines and the keys of all rows."""
+        return bytes(self.lines.data), np.frombuffer(self.keys.data, RowKeys.DTYPE)
 
 
 def bucket_of(src_keys: Keys) -> npt.NDArray[np.int64]:
@@ -180,12 +205,14 @@ def open_starts(path: Path) -> npt.NDArray[np.int64]:
     return table.reshape(-1, 2, NUM_BUCKETS + 1)
 
 
-def _read(path: Path, begin: int, end: int) -> bytes:
-    if begin == end:
-        return b""
-    with path.open("rb") as file:
-        file.seek(begin)
-        return file.read(end - begin)
+def _read_into(path: Path, places: Sequence[int], parts: Sequence[_Buffer]) -> None:
+    """What lies between each place and the next goes to the part of it."""
+    if places[0] == places[-1]:
+        return
+    with io.BufferedReader(io.FileIO(path), max(places[-1] - places[0], 2)) as file:
+        file.seek(places[0])
+        for (begin, end), part in zip(pairwise(places), parts, strict=True):
+            part.fill(file, end - begin)
 
 
 def dump_array(array: npt.NDArray[np.generic]) -> bytes:
