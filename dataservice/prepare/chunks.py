@@ -15,7 +15,7 @@ from dataservice.prepare.clean import clean
 from dataservice.prepare.counts import StageCounts
 from dataservice.prepare.filters import REASONS, Batch, Side, drop_reasons
 from dataservice.prepare.gate import clean_all
-from dataservice.prepare.keys import fold_keys, in_sorted
+from dataservice.prepare.keys import first_of_each, fold_keys, in_sorted
 from dataservice.prepare.mask import mask_texts
 from dataservice.prepare.near import write_bands
 from dataservice.prepare.pair import Pairs
@@ -101,8 +101,8 @@ def clean_chunk(unit: CleanUnit) -> CleanResult:
         columns.drop(REASONS[number - 1], np.flatnonzero(reasons == number).tolist(), funnel)
     columns.drop("contamination", np.flatnonzero(tested & (reasons == 0)).tolist(), funnel)
     kept = (reasons == 0) & ~tested
-    spilled = _write(columns.take(kept), (keys[0][kept], keys[1][kept]), unit)
-    return CleanResult(int(kept.sum()), funnel, spilled)
+    num_rows, spilled = _write(columns.take(kept), (keys[0][kept], keys[1][kept]), unit, funnel)
+    return CleanResult(num_rows, funnel, spilled)
 
 
 def _columns(pairs: Pairs, funnel: StageCounts) -> _Columns:
@@ -156,10 +156,16 @@ def _write(
     columns: _Columns,
     keys: tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]],
     unit: CleanUnit,
-) -> tuple[SpillFile, ...]:
+    funnel: StageCounts,
+) -> tuple[int, tuple[SpillFile, ...]]:
     texts = bodies(columns.src, columns.tgt)
     digests = [hashlib.blake2b(body, digest_size=16).digest() for body in texts]
     rows = RowKeys.of(digests, *keys)
+    copied = _copies(rows)
+    if copied.any():
+        columns.drop("duplicate", np.flatnonzero(copied).tolist(), funnel)
+        columns, rows = columns.take(~copied), rows[~copied]
+        texts = list(itertools.compress(texts, (~copied).tolist()))
     spilled: tuple[SpillFile, ...] = unit.rows.write(dump_lines(texts, columns.labels), rows)
     if unit.settings.near_duplicates == "minhash":
         joined = [
@@ -167,4 +173,18 @@ def _write(
         ]
         near = write_bands(unit.rows.folder, unit.number, joined, rows["id"], unit.settings)
         spilled = (*spilled, near)
-    return spilled
+    return len(rows), spilled
+
+
+def _copies(rows: npt.NDArray[np.void]) -> Mask:
+    """Rows of pairs that stand in the chunk before; the first of each is told how many there are.
+
+    All copies of a corpus meet in one partition, which must not grow with their number.
+    """
+    ids = np.sort(rows["id"])
+    if not (ids[1:] == ids[:-1]).any():
+        return np.zeros(len(rows), np.bool_)
+    first = first_of_each(rows["id"])
+    copied = (first != np.arange(len(rows))) & (rows["rest"] == rows["rest"][first])
+    rows["copies"] += np.bincount(first[copied], minlength=len(rows)).astype(np.uint32)
+    return np.asarray(copied)

@@ -84,6 +84,12 @@ def combine(one: Keys, other: Keys) -> Keys:
     return mix(mix(one) + other)
 
 
+def first_of_each(values: Keys) -> npt.NDArray[np.int64]:
+    """For every value the place of the first that equals it [N]."""
+    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+    return np.asarray(first[inverse], np.int64)
+
+
 def in_sorted(values: Keys, known: Keys) -> npt.NDArray[np.bool_]:
     """Which values stand in a sorted array, which may lie on the disk [N]."""
     if not len(known):

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataservice.prepare.counts import PointCounts, StageCounts, TextCounts
-from dataservice.prepare.keys import Keys, combine, in_sorted, mix
+from dataservice.prepare.keys import Keys, combine, first_of_each, in_sorted, mix
 from dataservice.prepare.lines import Lines
 from dataservice.prepare.rows import (
     BucketFile,
@@ -259,29 +259,23 @@ def _repeats(
 ) -> npt.NDArray[np.uint8]:
     """Why each row is dropped, as an index into _REASONS; the first of equal rows is kept."""
     reasons = np.zeros(len(keys), np.uint8)
-    first = _first_of_each(keys["id"])
+    first = first_of_each(keys["id"])
     later = first != np.arange(len(keys))
     reasons[later] = np.where(keys["rest"][later] == keys["rest"][first[later]], 1, 2)
-    funnel.groups["duplicate"] = _group_sizes(first[reasons == 1])
+    alike = reasons < 2
+    funnel.groups["duplicate"] = _group_sizes(first[alike], keys["copies"][alike])
     if near:
         rows = np.flatnonzero(reasons == 0)
-        first = _first_of_each(combine(keys["src"][rows], keys["tgt"][rows]))
-        later = first != np.arange(len(rows))
-        reasons[rows[later]] = _NEAR
-        funnel.groups["near_duplicate"] = _group_sizes(first[later])
+        first = first_of_each(combine(keys["src"][rows], keys["tgt"][rows]))
+        reasons[rows[first != np.arange(len(rows))]] = _NEAR
+        funnel.groups["near_duplicate"] = _group_sizes(first, np.ones(len(rows)))
     return reasons
 
 
-def _group_sizes(first: npt.NDArray[np.int64]) -> Counter[int]:
-    """How many groups have so many rows, given the first row of the group of each later one."""
-    _, later = np.unique(first, return_counts=True)
-    return Counter((later + 1).tolist())
-
-
-def _first_of_each(values: Keys) -> npt.NDArray[np.int64]:
-    """For every value the place of the first that equals it [N]."""
-    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
-    return np.asarray(first[inverse], np.int64)
+def _group_sizes(first: npt.NDArray[np.int64], copies: npt.NDArray[np.number]) -> Counter[int]:
+    """How many groups have so many pairs, given the first row of each one's and its copies."""
+    sizes = np.bincount(first, copies).astype(np.int64)
+    return Counter(sizes[sizes > 1].tolist())
 
 
 def validates(src: Keys, settings: BuildSettings) -> npt.NDArray[np.bool_]:

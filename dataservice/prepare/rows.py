@@ -40,9 +40,14 @@ class Labels:
 
 
 class RowKeys:
-    """What is compared instead of texts, row by row: the pair's 128 bits, and folded sides."""
+    """What is compared instead of texts, row by row: the pair's 128 bits, and folded sides.
 
-    DTYPE: Final = np.dtype([("id", "<u8"), ("rest", "<u8"), ("src", "<u8"), ("tgt", "<u8")])
+    `copies` is how often the pair stands in its chunk.
+    """
+
+    DTYPE: Final = np.dtype(
+        [("id", "<u8"), ("rest", "<u8"), ("src", "<u8"), ("tgt", "<u8"), ("copies", "<u4")]
+    )
 
     @classmethod
     def of(cls, digests: Sequence[bytes], src: Keys, tgt: Keys) -> npt.NDArray[np.void]:
@@ -50,7 +55,7 @@ class RowKeys:
         rows = np.zeros(len(digests), cls.DTYPE)
         words = np.frombuffer(b"".join(digests), ">u8").reshape(-1, 2)
         rows["id"], rows["rest"] = words[:, 0], words[:, 1]
-        rows["src"], rows["tgt"] = src, tgt
+        rows["src"], rows["tgt"], rows["copies"] = src, tgt, 1
         return rows
 
 

@@ -8,11 +8,13 @@ counts for each of them: a commit syncs its blobs in others, between two steps o
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -37,6 +39,20 @@ def build_version(folder: Path, *options: str) -> str:
     found = re.search(r"^version: ([0-9a-f]{64})$", done.stdout, re.MULTILINE)
     assert found, done.stdout
     return found[1]
+
+
+@contextmanager
+def running_build(folder: Path, *options: str) -> Iterator[tuple[int, Iterator[str]]]:
+    """A build at work: its process, and the lines that tell its progress; it must end well or
+    by a kill."""
+    command = build_command(folder, *options, "--progress", "json")
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as build:
+        assert build.stderr is not None
+        yield build.pid, iter(build.stderr)
+        rest = build.stderr.read()
+    assert build.returncode in (0, -signal.SIGKILL), rest
 
 
 def unfinished(work: Path) -> list[Path]:

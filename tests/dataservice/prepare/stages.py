@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dataservice.prepare.chunks import CleanResult, CleanUnit, clean_chunk
+from dataservice.prepare.counts import StageCounts, merge_stages
 from dataservice.prepare.partition import (
     SPLITS,
     Partition,
@@ -19,7 +20,7 @@ from dataservice.prepare.partition import (
 from dataservice.prepare.rows import BucketFile, Labels, join_starts
 from dataservice.prepare.sources import read_chunks
 from shards.manifest import Split
-from tests.dataservice.prepare.builds import small
+from tests.dataservice.prepare.builds import small, write_rows
 
 
 class Kept(NamedTuple):
@@ -61,11 +62,11 @@ class Stages:
             for row in self.rows(split, partition)
         ]
 
-    def dropped(self) -> dict[tuple[str, str], int]:
-        """How many rows the second stage dropped, by source and reason."""
-        return dict(
-            sum((part.funnel.dropped for part in self.split), type(self.split[0].funnel.dropped)())
-        )
+    @property
+    def funnel(self) -> StageCounts:
+        """What both stages dropped."""
+        cleaned, split = ([one.funnel for one in stage] for stage in (self.cleaned, self.split))
+        return merge_stages([*cleaned, *split])
 
 
 def run_stages(
@@ -73,11 +74,19 @@ def run_stages(
     rows: Sequence[dict[str, Any]],
     number: int = 1,
     together: Sequence[range] | None = None,
+    chunk_rows: int | None = None,
     **values: Any,
 ) -> Stages:
-    """Clean the rows, and split them in the given number of partitions, so many a unit."""
-    settings = small(folder, rows, **values)
-    chunks = list(read_chunks(settings.sources[0], folder / "read", [], settings.reading))
+    """Clean the rows, in chunks of so many, and split them in so many partitions."""
+    size = chunk_rows or len(rows)
+    parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+    files = [write_rows(folder / f"corpus-{n}.jsonl", part) for n, part in enumerate(parts)]
+    settings = small(folder, sources=[{"path": file} for file in files], **values)
+    chunks = [
+        chunk
+        for n, source in enumerate(settings.sources)
+        for chunk in read_chunks(source, folder / f"read-{n}", [], settings.reading)
+    ]
     for name in ("clean", "split"):
         (folder / name).mkdir()
     units = [

@@ -1,5 +1,6 @@
 """Units → results from a Ray cluster whose workers and nodes die, or see other files than we."""
 
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from dataservice.prepare.engine import Engine, open_engine
 from dataservice.prepare.journal import Journal
 from tests.corpus import make_pairs
 from tests.dataservice.prepare.builds import small
+from tests.dataservice.prepare.kills import build_version, running_build
 from tests.dataservice.prepare.toys import (
     KeywordError,
     Made,
@@ -238,6 +240,42 @@ def test_a_build_on_a_cluster_gives_the_version_of_one_process(
     assert build(settings, lose_workers).version == alone.version
     assert len(told) > 10
     assert [path.name for path in (tmp_path / "cluster/data/work").iterdir()] == ["lock"]
+
+
+_PARTS = ("--demo-pairs", "4000", "--vocab-size", "900", "--partition-bytes", "65536")
+
+
+def test_a_build_that_loses_a_node_in_every_stage_gives_the_version_of_one_process(
+    cluster: Any, tmp_path: Path
+) -> None:
+    alone = build_version(tmp_path / "alone", *_PARTS, "--processes", "1")
+    stages = ["clean and filter", "deduplicate and split", "encode and write"]
+    nodes = {
+        stage: cluster.add_node(num_cpus=1, object_store_memory=_STORE_BYTES) for stage in stages
+    }
+    options = ("--engine", "ray", "--ray-address", cluster.address)
+    with running_build(tmp_path / "cluster", *_PARTS, *options) as (_, lines):
+        for line in lines:
+            node = nodes.pop(json.loads(line).get("stage"), None)
+            if node is not None:
+                cluster.remove_node(node, allow_graceful=False)
+    assert nodes == {}
+    assert build_version(tmp_path / "cluster", *_PARTS, *options) == alone
+
+
+def test_a_build_whose_driver_is_killed_goes_on_and_gives_the_version_of_one_process(
+    cluster: Any, tmp_path: Path
+) -> None:
+    alone = build_version(tmp_path / "alone", *_PARTS, "--processes", "1")
+    options = (*_PARTS, "--engine", "ray", "--ray-address", cluster.address)
+    folders = set()
+    for stage in ("deduplicate and split", "encode and write"):
+        with running_build(tmp_path / "cluster", *options) as (pid, lines):
+            next(line for line in lines if json.loads(line).get("stage") == stage)
+            os.kill(pid, signal.SIGKILL)
+        folders |= {path.name for path in (tmp_path / "cluster" / "work").glob("build-*")}
+    assert len(folders) == 1  # the second run found the folder of the first
+    assert build_version(tmp_path / "cluster", *options) == alone
 
 
 def workers_of_ray() -> list[int]:

@@ -3,15 +3,12 @@
 import os
 import random
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from tests.dataservice.prepare.kills import build_command, build_version, versions_after_kills
+from tests.dataservice.prepare.kills import build_version, running_build, versions_after_kills
 
 _DEMO = ("--demo-pairs", "400", "--vocab-size", "900")
 _PARTS = ("--demo-pairs", "4000", "--vocab-size", "900", "--partition-bytes", "65536")
@@ -46,20 +43,6 @@ def is_worker(pid: int) -> bool:
         return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
-
-
-@contextmanager
-def running_build(folder: Path, *options: str) -> Iterator[tuple[int, Iterator[str]]]:
-    """A build at work: its process, and the lines that tell its progress; it must end well or
-    by a kill."""
-    command = build_command(folder, *options, "--progress", "json")
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as build:
-        assert build.stderr is not None
-        yield build.pid, iter(build.stderr)
-        rest = build.stderr.read()
-    assert build.returncode in (0, -signal.SIGKILL), rest
 
 
 def test_workers_killed_at_random_change_nothing(tmp_path: Path) -> None:

@@ -48,12 +48,18 @@ def test_a_larger_fraction_only_adds_to_val() -> None:
     assert not (smaller & ~larger).any()
 
 
-def test_exact_duplicates_are_dropped_and_counted_by_their_source(tmp_path: Path) -> None:
+CHUNKS = pytest.mark.parametrize("chunk_rows", [None, 50, 7, 1], ids=lambda n: f"by {n or 'all'}")
+
+
+@CHUNKS
+def test_exact_duplicates_are_dropped_and_counted_by_their_source(
+    tmp_path: Path, chunk_rows: int | None
+) -> None:
     rows = tagged_rows(50)
     again = [{**row, "source": "copies", "author": "Другой"} for row in rows[:20]]
-    stages = run_stages(tmp_path, rows + again)
-    assert stages.dropped() == {("copies", "duplicate"): 20}
-    shown = stages.split[0].funnel.examples["duplicate"]
+    stages = run_stages(tmp_path, rows + again, chunk_rows=chunk_rows)
+    assert stages.funnel.dropped == {("copies", "duplicate"): 20}
+    shown = stages.funnel.examples["duplicate"]
     assert {(one.src, one.tgt, one.source) for one in shown} < {
         (row["ru"], row["en"], "copies") for row in again
     }
@@ -63,10 +69,19 @@ def test_exact_duplicates_are_dropped_and_counted_by_their_source(tmp_path: Path
     assert all(row.labels.author != "Другой" for row in kept)  # the first one read stays
 
 
-def test_groups_of_copies_are_counted_by_their_size(tmp_path: Path) -> None:
+@CHUNKS
+def test_groups_of_copies_are_counted_by_their_size(tmp_path: Path, chunk_rows: int | None) -> None:
     rows = tagged_rows(9)
-    stages = run_stages(tmp_path, [*rows, *rows[:5], *rows[:5], *rows[:2]])
-    assert stages.split[0].funnel.groups["duplicate"] == {4: 2, 3: 3}
+    copied = [*rows, *rows[:5], *rows[:5], *rows[:2]]
+    stages = run_stages(tmp_path, copied, chunk_rows=chunk_rows)
+    assert stages.funnel.groups["duplicate"] == {4: 2, 3: 3}
+
+
+def test_copies_within_a_chunk_are_one_row_of_a_partition(tmp_path: Path) -> None:
+    row, other = tagged_rows(2)
+    stages = run_stages(tmp_path, [*[row] * 1000, other], chunk_rows=250)
+    assert [cleaned.num_rows for cleaned in stages.cleaned] == [1, 1, 1, 1, 1]
+    assert stages.funnel.dropped.total() == 999
 
 
 def test_what_cleaning_makes_equal_is_a_duplicate(tmp_path: Path) -> None:
@@ -77,7 +92,7 @@ def test_what_cleaning_makes_equal_is_a_duplicate(tmp_path: Path) -> None:
     ]
     stages = run_stages(tmp_path, rows)
     assert len(stages.all_rows()) == 2
-    assert set(stages.dropped().values()) == {1}
+    assert set(stages.funnel.dropped.values()) == {1}
 
 
 NEAR = [
@@ -100,8 +115,8 @@ def test_near_duplicates_are_told_by_both_sides_folded(
 ) -> None:
     stages = run_stages(tmp_path, NEAR, near_duplicates=setting)
     assert {row.src for row in stages.all_rows()} == kept
-    assert sum(stages.dropped().values()) == dropped
-    assert {reason for _, reason in stages.dropped()} <= {"near_duplicate"}
+    assert stages.funnel.dropped.total() == dropped
+    assert {reason for _, reason in stages.funnel.dropped} <= {"near_duplicate"}
 
 
 @pytest.mark.parametrize("number", [1, 2, 7, 64, NUM_BUCKETS])
@@ -121,7 +136,7 @@ def test_any_number_of_partitions_keeps_the_same_pairs_and_splits(
     many = run_stages(tmp_path / "many", rows, number)
     for split in SPLITS:
         assert sorted(one.all_rows(split)) == sorted(many.all_rows(split))
-    assert sum(many.dropped().values()) == 40
+    assert many.funnel.dropped.total() == 40
 
 
 def test_pairs_of_one_source_sentence_meet_in_one_partition_and_split(tmp_path: Path) -> None:
