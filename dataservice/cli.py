@@ -17,8 +17,8 @@ from dataservice.collect.sweep import collect
 from dataservice.errors import BuildError
 from dataservice.export import TagSides, export_text
 from dataservice.prepare.build import BuildResult, build
-from dataservice.prepare.page import report_page
-from dataservice.prepare.stats import parse_stats
+from dataservice.prepare.report.page import report_page
+from dataservice.prepare.report.schema import parse_stats
 from dataservice.push import push
 from dataservice.settings import ENV_PREFIX, BuildSettings, ServiceSettings
 from dataservice.summary import print_tables

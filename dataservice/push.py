@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dataservice.errors import BuildError
-from dataservice.prepare.page import report_page
+from dataservice.prepare.report.page import report_page
 from shards.cli.console import Report, silent
 from shards.dataset import Dataset, check_userinfo
 from shards.errors import NotFoundError

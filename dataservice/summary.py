@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from dataservice.prepare.plots import share
-from dataservice.prepare.stats import Stats
+from dataservice.prepare.report.plots import share
+from dataservice.prepare.report.schema import Stats
 
 
 def print_tables(stats: Stats, url: str) -> None:

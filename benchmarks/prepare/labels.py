@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from dataservice.prepare.clean import clean
-from dataservice.prepare.points import Mask
+from dataservice.prepare.text.clean import clean
+from dataservice.prepare.text.points import Mask
 from shards.sample import pair_key
 
 LABELS: Final = Path(__file__).parents[2] / "tests" / "data" / "labels.jsonl"

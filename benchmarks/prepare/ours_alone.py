@@ -16,7 +16,7 @@ import webdataset  # noqa: F401  # else its import, with torch where that is, wo
 from benchmarks.prepare.corpus import read_pairs
 from dataservice.export import export_text
 from dataservice.prepare.build import build
-from dataservice.prepare.memo import WordMemo
+from dataservice.prepare.memo.memo import WordMemo
 from dataservice.settings import BuildSettings
 from dataservice.verify import verify
 from shards.cli.console import Report, silent

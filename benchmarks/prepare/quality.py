@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.machine import machine
 from benchmarks.prepare.labels import Label, Share, read_labels, read_pairs, weighted_share
 from dataservice.prepare.filters import FILTERS, Batch, flags, make_batch
-from dataservice.prepare.points import Mask
+from dataservice.prepare.text.points import Mask
 from dataservice.settings import BuildSettings
 
 HERE: Final = Path(__file__).parent

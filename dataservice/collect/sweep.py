@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from dataservice.collect.leases import Clock, LeaseFolder, lease_folder
 from dataservice.collect.marks import Marked, Rules, dataset_names, mark, moment
-from dataservice.prepare.work import earliest_build
+from dataservice.prepare.work.folder import earliest_build
 from shards.retired import TOMBSTONE, Tombstone
 from shards.store import FOR_PEOPLE, LocalStore, sync, version_path, write_atomically
 

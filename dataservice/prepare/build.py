@@ -13,7 +13,6 @@ from typing import Final
 
 from dataservice.errors import BuildError, SourceError
 from dataservice.prepare.ahead import read_sources
-from dataservice.prepare.cache import trim_cache
 from dataservice.prepare.chunks import CleanUnit, clean_chunk
 from dataservice.prepare.conflicts import target_conflicts
 from dataservice.prepare.contamination import write_test_keys
@@ -24,7 +23,6 @@ from dataservice.prepare.journal import Journal
 from dataservice.prepare.known import last_shards
 from dataservice.prepare.model import TrainTexts, Vocabulary, make_vocabulary
 from dataservice.prepare.near import NearUnit, find_near, join_near
-from dataservice.prepare.page import report_page
 from dataservice.prepare.partition import SPLITS, SplitUnit, split_partitions, split_units
 from dataservice.prepare.publish import Finished, make_manifest
 from dataservice.prepare.reading import (
@@ -36,11 +34,13 @@ from dataservice.prepare.reading import (
     text_key,
     vocabulary_key,
 )
+from dataservice.prepare.report.page import report_page
 from dataservice.prepare.rows import NUM_BUCKETS, BucketFile, dump_array, join_starts
 from dataservice.prepare.sources import count_pairs
-from dataservice.prepare.spill import SpillFile, spill
 from dataservice.prepare.tags import TagCounts
-from dataservice.prepare.work import check_space, work_folder
+from dataservice.prepare.work.cache import trim_cache
+from dataservice.prepare.work.folder import check_space, work_folder
+from dataservice.prepare.work.spill import SpillFile, spill
 from dataservice.settings import BuildSettings
 from shards.cli.console import Report, silent
 from shards.manifest import Manifest, Split

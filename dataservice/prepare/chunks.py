@@ -11,19 +11,19 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from dataservice.prepare.clean import clean
 from dataservice.prepare.counts import StageCounts
 from dataservice.prepare.filters import REASONS, Batch, Side, drop_reasons
-from dataservice.prepare.gate import clean_all
-from dataservice.prepare.keys import first_of_each, fold_keys, in_sorted
 from dataservice.prepare.mask import mask_texts
 from dataservice.prepare.near import write_bands
 from dataservice.prepare.pair import Pairs
-from dataservice.prepare.points import Mask
 from dataservice.prepare.rows import BucketFile, Labels, RowKeys, bodies, dump_lines
 from dataservice.prepare.sources import Chunk, parse_chunk
-from dataservice.prepare.spill import SpillFile
 from dataservice.prepare.tags import labels_of_pairs
+from dataservice.prepare.text.clean import clean
+from dataservice.prepare.text.gate import clean_all
+from dataservice.prepare.text.keys import first_of_each, fold_keys, in_sorted
+from dataservice.prepare.text.points import Mask
+from dataservice.prepare.work.spill import SpillFile
 from dataservice.settings import BuildSettings
 
 _RAW_CHARS: Final = 8  # an entity is up to so much longer than its character

@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from dataservice.prepare.keys import Keys
 from dataservice.prepare.partition import SplitFiles
+from dataservice.prepare.text.keys import Keys
 
 _MOST_KEYS: Final = 1 << 21  # of val, held at once: 16 MB
 

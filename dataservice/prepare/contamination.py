@@ -7,13 +7,13 @@ from typing import Final
 import numpy as np
 
 from dataservice.prepare.filters import Side
-from dataservice.prepare.gate import clean_all
-from dataservice.prepare.keys import fold_keys
 from dataservice.prepare.mask import mask_texts
-from dataservice.prepare.points import CodePoints
 from dataservice.prepare.rows import dump_array
 from dataservice.prepare.sources import parse_chunk, read_chunks
-from dataservice.prepare.spill import SpillFile, spill
+from dataservice.prepare.text.gate import clean_all
+from dataservice.prepare.text.keys import fold_keys
+from dataservice.prepare.text.points import CodePoints
+from dataservice.prepare.work.spill import SpillFile, spill
 from dataservice.settings import BuildSettings
 
 TEST_KEYS: Final = "tests.npy"

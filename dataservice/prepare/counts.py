@@ -13,7 +13,7 @@ from typing import Final, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from dataservice.prepare.lines import END, Lines
+from dataservice.prepare.text.lines import END, Lines
 from shards.lengths import ShardLengths, merge_lengths
 from shards.manifest import ShardInfo
 

@@ -10,17 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from dataservice.prepare.counts import PointCounts, SplitCounts, StageCounts, TextCounts
-from dataservice.prepare.keys import in_sorted
 from dataservice.prepare.known import KnownPairs, ShardFile, block_prefix, known_pairs
-from dataservice.prepare.lines import Lines
-from dataservice.prepare.memo import WordMemo
-from dataservice.prepare.memo_cache import open_memo
+from dataservice.prepare.memo.cache import open_memo
+from dataservice.prepare.memo.memo import WordMemo
 from dataservice.prepare.partition import SPLITS, SplitFiles, load_points
-from dataservice.prepare.points import Mask
 from dataservice.prepare.ragged import Ragged
 from dataservice.prepare.rows import Labels
-from dataservice.prepare.spill import SpillFile, spill
 from dataservice.prepare.tags import default_names, tag_ids
+from dataservice.prepare.text.keys import in_sorted
+from dataservice.prepare.text.lines import Lines
+from dataservice.prepare.text.points import Mask
+from dataservice.prepare.work.spill import SpillFile, spill
 from dataservice.settings import BuildSettings
 from shards.block import MAX_BLOCK_SAMPLES, Block, id_dtype
 from shards.lengths import ShardLengths, dump_lengths, lengths_of, merge_lengths

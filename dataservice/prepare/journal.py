@@ -17,12 +17,11 @@ from types import TracebackType
 from typing import IO, Any, Final, NamedTuple, Self, TypeVar
 
 from dataservice.prepare.engines.base import Engine, Unit, label_of
-from dataservice.prepare.pickled import PickledError, dump, load
-from dataservice.prepare.spill import HasFiles, SpillFile
+from dataservice.prepare.work.folder import JOURNAL_FILE, LOCK_FILE
+from dataservice.prepare.work.pickled import PickledError, dump, load
+from dataservice.prepare.work.spill import HasFiles, SpillFile
 from shards.store import LocalStore
 
-JOURNAL_FILE: Final = "journal"
-LOCK_FILE: Final = "lock"
 _MAGIC: Final = b"prometheus journal 1\n"
 _FRAME: Final = struct.Struct("<II")  # bytes of the record, and their crc32
 _MAX_RECORD_BYTES: Final = 1 << 30

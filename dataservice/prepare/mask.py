@@ -7,7 +7,7 @@ import numpy as np
 
 from dataservice.prepare.filters.classes import AT
 from dataservice.prepare.filters.side import Side
-from dataservice.prepare.points import Mask
+from dataservice.prepare.text.points import Mask
 
 EMAIL: Final = "<email>"
 PHONE: Final = "<phone>"

@@ -10,10 +10,8 @@ from typing import Final
 import numpy as np
 import sentencepiece
 
-from dataservice.prepare.cache import mark_used
 from dataservice.prepare.partition import SplitFiles
 from dataservice.prepare.reuse import load_reused
-from dataservice.prepare.spill import SpillFile
 from dataservice.prepare.tags import TagCounts, choose_tag_symbols
 from dataservice.prepare.tokenizer import (
     load_tokenizer,
@@ -25,6 +23,8 @@ from dataservice.prepare.tokenizer import (
     tokenizer_key,
     train_nameless,
 )
+from dataservice.prepare.work.cache import mark_used
+from dataservice.prepare.work.spill import SpillFile
 from dataservice.settings import BuildSettings
 from shards.manifest import MODEL_SUFFIX, TokenizerInfo
 from shards.store import LocalStore, write_atomically

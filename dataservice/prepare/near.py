@@ -12,10 +12,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from dataservice.prepare.keys import Keys, mix
 from dataservice.prepare.minhash import band_hashes
 from dataservice.prepare.rows import dump_array
-from dataservice.prepare.spill import SpillFile, spill
+from dataservice.prepare.text.keys import Keys, mix
+from dataservice.prepare.work.spill import SpillFile, spill
 from dataservice.settings import BuildSettings
 
 NEAR_IDS: Final = "near.npy"

@@ -15,8 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dataservice.prepare.counts import PointCounts, StageCounts, TextCounts
-from dataservice.prepare.keys import Keys, combine, first_of_each, in_sorted, mix
-from dataservice.prepare.lines import Lines
 from dataservice.prepare.rows import (
     BucketFile,
     Columns,
@@ -26,7 +24,9 @@ from dataservice.prepare.rows import (
     dump_array,
     open_starts,
 )
-from dataservice.prepare.spill import SpillFile, spill
+from dataservice.prepare.text.keys import Keys, combine, first_of_each, in_sorted, mix
+from dataservice.prepare.text.lines import Lines
+from dataservice.prepare.work.spill import SpillFile, spill
 from dataservice.settings import BuildSettings
 from shards.manifest import Split
 from shards.sample import TAG_KINDS

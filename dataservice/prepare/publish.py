@@ -11,9 +11,9 @@ from dataservice.prepare.counts import SplitCounts, StageCounts
 from dataservice.prepare.known import ENCODING
 from dataservice.prepare.model import Vocabulary, open_tokenizer
 from dataservice.prepare.partition import SplitFiles
-from dataservice.prepare.report import statistics
+from dataservice.prepare.report.statistics import statistics
+from dataservice.prepare.report.usage import Pieces
 from dataservice.prepare.tags import default_names
-from dataservice.prepare.usage import Pieces
 from dataservice.settings import BuildSettings
 from shards.lengths import ShardLengths, dump_lengths, load_parts, make_split_info
 from shards.manifest import (

@@ -12,8 +12,8 @@ from dataservice.errors import BuildError, SourceError
 from dataservice.prepare.reuse import names_blob
 from dataservice.prepare.sources import Chunk, read_chunks, write_demo_source
 from dataservice.prepare.sources.locate import locate
-from dataservice.prepare.spill import SpillFile
-from dataservice.prepare.work import build_key, file_identity
+from dataservice.prepare.work.folder import build_key, file_identity
+from dataservice.prepare.work.spill import SpillFile
 from dataservice.settings import BuildSettings
 from dataservice.source_settings import SourceSettings, is_url, packing_of
 from shards.errors import PrometheusError

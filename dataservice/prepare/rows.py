@@ -14,8 +14,8 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from dataservice.prepare.keys import Keys
-from dataservice.prepare.spill import SpillFile, open_spill, spill
+from dataservice.prepare.text.keys import Keys
+from dataservice.prepare.work.spill import SpillFile, open_spill, spill
 
 _SEPARATOR: Final = b"\x1f"
 NUM_BUCKETS: Final = 4096

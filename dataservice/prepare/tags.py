@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
-from dataservice.prepare.clean import clean
 from dataservice.prepare.pair import Pairs
 from dataservice.prepare.rows import Labels
+from dataservice.prepare.text.clean import clean
 from dataservice.settings import BuildSettings
 from shards.sample import TAG_KINDS, safe_name, tag_symbol
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import FileResponse
 
 from dataservice.jobs.runner import JobRunner
-from dataservice.prepare.page import PAGE_POLICY
+from dataservice.prepare.report.page import PAGE_POLICY
 from dataservice.web.blobs import (
     blob_response,
     immutable_response,

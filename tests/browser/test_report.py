@@ -9,11 +9,11 @@ import pytest
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect
 
-from dataservice.prepare.page import report_page
+from dataservice.prepare.report.page import report_page
 from dataservice.settings import ServiceSettings
 from dataservice.web.app import create_app
+from tests.dataservice.prepare.report.test_page import hostile_stages
 from tests.dataservice.prepare.reports import make_stats
-from tests.dataservice.prepare.test_page import hostile_stages
 from tests.shards.helpers import fill_store
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 from dataservice.errors import BuildError
 from dataservice.export import TagSides, export_text
 from dataservice.prepare.build import BuildResult, build
-from dataservice.prepare.clean import clean
+from dataservice.prepare.text.clean import clean
 from shards.dataset import Dataset, open_dataset
 from shards.errors import CorruptBlobError, StoreFullError
 from shards.sample import split_tags

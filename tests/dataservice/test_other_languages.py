@@ -7,7 +7,7 @@ import pytest
 
 from dataservice.export import export_text
 from dataservice.prepare.build import build
-from dataservice.prepare.page import report_page
+from dataservice.prepare.report.page import report_page
 from dataservice.settings import BuildSettings
 from dataservice.verify import verify
 from dataservice.web.catalog import Catalog

@@ -8,7 +8,7 @@ import obstore
 import pytest
 
 from dataservice.errors import BuildError
-from dataservice.prepare.page import report_page
+from dataservice.prepare.report.page import report_page
 from dataservice.push import push
 from shards.dataset import Dataset, open_dataset
 from shards.errors import CorruptBlobError, NotFoundError, ShardError

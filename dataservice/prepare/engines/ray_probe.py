@@ -18,7 +18,7 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from dataservice.errors import BuildError
-from dataservice.prepare.versions import versions
+from dataservice.prepare.work.versions import versions
 
 FOLDER_WAIT_S: Final = 10.0  # a network file system may show a new file only after a while
 _NODE_WAIT_S: Final = 120.0

@@ -17,7 +17,7 @@ from dataservice.prepare.filters import (
     shares,
 )
 from dataservice.prepare.filters.side import Batch, Filter, Side
-from dataservice.prepare.points import Mask
+from dataservice.prepare.text.points import Mask
 from dataservice.settings import BuildSettings
 
 FILTERS: Final[tuple[tuple[str, Filter], ...]] = (

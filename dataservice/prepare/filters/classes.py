@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from dataservice.prepare.characters import END, is_category
 from dataservice.prepare.filters.languages import BLOCKS
-from dataservice.prepare.points import NUM_POINTS
+from dataservice.prepare.text.characters import END, is_category
+from dataservice.prepare.text.points import NUM_POINTS
 
 OTHER, SPACE, DIGIT = 0, 1, 2
 PERCENT, BRACE, DOLLAR, LESS, COLON, AT = 3, 4, 5, 6, 7, 8

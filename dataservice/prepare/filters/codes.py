@@ -10,7 +10,7 @@ import numpy.typing as npt
 from dataservice.prepare.filters.classes import COLON, DOLLAR, LESS, PERCENT
 from dataservice.prepare.filters.side import Batch, Counts, Side, confirm
 from dataservice.prepare.filters.words import PLACEHOLDER
-from dataservice.prepare.points import Mask
+from dataservice.prepare.text.points import Mask
 
 _FORMAT: Final = re.compile(r"%(?:\d+\$)?[-+#0'*.\d]*(?=[a-zA-Z])")
 _URL: Final = re.compile(r"(?:https?|ftp|file|git|svn)://\S+|www\.\S+", re.IGNORECASE)

@@ -4,7 +4,7 @@ import numpy as np
 
 from dataservice.prepare.filters.side import Batch, confirm
 from dataservice.prepare.filters.words import plain_words
-from dataservice.prepare.points import Mask
+from dataservice.prepare.text.points import Mask
 from shards.languages import possible_scripts_of
 
 _MIN_WORDS = 4  # names, commands and titles of fewer words are copied for good reasons

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dataservice.prepare.filters.side import Batch, Side
-from dataservice.prepare.points import NUM_POINTS, Mask
+from dataservice.prepare.text.points import NUM_POINTS, Mask
 
 _MARKS: Final = ("?？؟՞፧", "!！՜", "…", ":：", ".。।॥۔።։")
 _CLOSERS: Final = "\"'»”’“)]}›』」）*_ "

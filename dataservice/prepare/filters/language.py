@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from dataservice.errors import BuildError
 from dataservice.prepare.filters.side import Batch, Side, confirm
-from dataservice.prepare.points import Mask
+from dataservice.prepare.text.points import Mask
 
 # codes that the model gives for what another code of ours may mean as well
 _SAME: Final = {"nb": "no", "nn": "no", "yue": "zh", "ckb": "ku"}

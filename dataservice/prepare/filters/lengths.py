@@ -4,7 +4,7 @@ import numpy as np
 
 from dataservice.prepare.filters.languages import has_spaces
 from dataservice.prepare.filters.side import Batch, Side
-from dataservice.prepare.points import Mask
+from dataservice.prepare.text.points import Mask
 
 
 def empty(batch: Batch) -> Mask:

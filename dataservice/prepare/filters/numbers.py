@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from dataservice.prepare.filters.side import Batch, Side, confirm
 from dataservice.prepare.filters.words import strip_placeholders
-from dataservice.prepare.points import Mask
+from dataservice.prepare.text.points import Mask
 
 _GROUP: Final = re.compile(r"\d(?:[\d.,'’ ]*\d)?")
 _RUN: Final = re.compile(r"\d+")

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from dataservice.prepare.filters.side import Batch, Side, confirm
-from dataservice.prepare.points import Mask
+from dataservice.prepare.text.points import Mask
 
 _MIN_WORDS: Final = 8  # shorter texts say things twice for good reasons
 _N: Final = 3

@@ -6,7 +6,7 @@ import numpy as np
 
 from dataservice.prepare.filters.side import Batch, Side, confirm
 from dataservice.prepare.filters.words import plain_words
-from dataservice.prepare.points import Mask
+from dataservice.prepare.text.points import Mask
 
 # A side with fewer letters says too little of its script: "OK", "%s", "v 2".
 _FEW_LETTERS: Final = 3

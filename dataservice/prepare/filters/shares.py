@@ -1,7 +1,7 @@
 """What a side is made of → pairs that are mostly digits or mostly signs."""
 
 from dataservice.prepare.filters.side import Batch, Counts, Side
-from dataservice.prepare.points import Mask
+from dataservice.prepare.text.points import Mask
 
 
 def digits(batch: Batch) -> Mask:

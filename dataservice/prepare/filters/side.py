@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dataservice.filter_settings import FilterSettings
 from dataservice.prepare.filters.classes import DIGIT, SPACE, Tables, script_class, tables
-from dataservice.prepare.points import CodePoints, Mask
+from dataservice.prepare.text.points import CodePoints, Mask
 from shards.languages import possible_scripts_of
 
 Counts = npt.NDArray[np.int64]

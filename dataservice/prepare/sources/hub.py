@@ -11,7 +11,7 @@ import yaml
 
 from dataservice.errors import SourceError
 from dataservice.prepare.sources.damage import missing_package
-from dataservice.prepare.sources.locate import KNOWN, Place, text_files
+from dataservice.prepare.sources.place import KNOWN, Place, text_files
 from dataservice.source_settings import (
     Format,
     Reading,

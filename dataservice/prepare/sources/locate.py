@@ -2,14 +2,15 @@
 
 import glob
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from dataservice.errors import SourceError
+from dataservice.prepare.sources.hub import folder_paths, hub_places
+from dataservice.prepare.sources.place import KNOWN, Place
 from dataservice.source_settings import (
-    Format,
     Reading,
     SourceSettings,
     format_of,
@@ -19,29 +20,6 @@ from dataservice.source_settings import (
 )
 
 _PATTERN: Final = frozenset("*?[")
-_NO_TEXT: Final = (".md", ".license", ".gitattributes")
-KNOWN: Final = ".jsonl, .tsv, .parquet, .tmx, .po or .mo (plain, .gz, .zst or .xz)"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """One file: where it is, and how it is read."""
-
-    location: str
-    """A path or a URL."""
-    format: Format
-    label: str
-    packing: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """Of the request that fetches it."""
-    sha256: str | None = None
-    num_bytes: int | None = None
-    shown: str = ""
-    """What errors call it; the location by default."""
-
-    @property
-    def name(self) -> str:
-        return self.shown or self.location
 
 
 def locate(source: SourceSettings, reading: Reading) -> Iterator[tuple[Place, ...]]:
@@ -60,8 +38,6 @@ def locate(source: SourceSettings, reading: Reading) -> Iterator[tuple[Place, ..
             replace(place(at, source), label=source.label, format="txt") for at in source.locations
         )
     elif source.path.startswith("hf://"):
-        from dataservice.prepare.sources.hub import hub_places
-
         yield from ((found,) for found in hub_places(source, reading))
     elif is_url(source.path):
         yield (checked(place(source.path, source), reading),)
@@ -76,38 +52,12 @@ def local_paths(source: SourceSettings) -> list[str]:
     if "\0" in path:
         raise SourceError(f"source {path!r} is no path; check it")
     if os.path.isdir(path):  # noqa: PTH112
-        from dataservice.prepare.sources.hub import folder_paths
-
         return folder_paths(Path(path), source)
     if os.path.lexists(path) or not _PATTERN & set(path):
         return [path]
     found = sorted(name for name in glob.glob(path, recursive=True) if not Path(name).is_dir())  # noqa: PTH207
     if not found:
         raise SourceError(f"source {path} matches no file; check the pattern")
-    return found
-
-
-def text_files(folder: Path, source: SourceSettings) -> list[str]:
-    """All files of a folder, hidden and explaining ones aside.
-
-    Raises:
-        SourceError: when there is none, or one that cannot be read as text.
-    """
-    found = []
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        if any(part.startswith(".") for part in parts) or path.is_dir():
-            continue
-        if path.name.lower().endswith(_NO_TEXT) or path.name.upper().startswith("LICENSE"):
-            continue
-        if source.format is None and format_of(path.name) is None:
-            raise SourceError(
-                f"source {folder} holds {path.relative_to(folder)}, which is none of {KNOWN}; move "
-                "it, or name the files with a pattern"
-            )
-        found.append(str(path))
-    if not found:
-        raise SourceError(f"source {folder} is a folder without text; check its path")
     return found
 
 

@@ -7,9 +7,10 @@ from typing import Final
 from dataservice.prepare.sources.chunk import Chunk, ChunkWriter
 from dataservice.prepare.sources.files import InputFile
 from dataservice.prepare.sources.lines import line_chunks, parallel_chunks
-from dataservice.prepare.sources.locate import Place, locate
+from dataservice.prepare.sources.locate import locate
 from dataservice.prepare.sources.mo import mo_chunks
 from dataservice.prepare.sources.parquet import parquet_chunks
+from dataservice.prepare.sources.place import Place
 from dataservice.prepare.sources.po import po_chunks
 from dataservice.prepare.sources.remote import fetched
 from dataservice.prepare.sources.tmx import tmx_chunks

@@ -14,7 +14,7 @@ import urllib3
 
 from dataservice.errors import SourceError
 from dataservice.prepare.sources.guard import guarded
-from dataservice.prepare.sources.locate import Place
+from dataservice.prepare.sources.place import Place
 from dataservice.source_settings import Reading
 from shards.answers import is_packed
 from shards.attempts import Fetch, RetryPolicy, TransientError

@@ -6,7 +6,7 @@ Small builds, which share blobs with each other, in a process of their own.
 import sys
 from pathlib import Path
 
-from dataservice.prepare.work import work_folder
+from dataservice.prepare.work.folder import work_folder
 from shards.store import LocalStore
 from tests.shards.helpers import fill_store
 

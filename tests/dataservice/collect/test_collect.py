@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dataservice.collect.errors import CollectError
-from dataservice.prepare.work import work_folder
+from dataservice.prepare.work.folder import work_folder
 from shards.dataset import open_dataset
 from shards.errors import GoneError, NotFoundError
 from shards.verify import verify_dataset

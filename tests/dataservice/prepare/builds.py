@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataservice.prepare.keys import fold_keys
-from dataservice.prepare.points import CodePoints
+from dataservice.prepare.text.keys import fold_keys
+from dataservice.prepare.text.points import CodePoints
 from dataservice.prepare.tokenizer import load_tokenizer
 from dataservice.settings import BuildSettings
 from shards.dataset import Dataset

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from dataservice.prepare.lines import Lines
+from dataservice.prepare.text.lines import Lines
 
 
 def lines_of(texts: Iterable[str]) -> Lines:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from dataservice.prepare.counts import SplitCounts, StageCounts, TextCounts
-from dataservice.prepare.report import statistics
-from dataservice.prepare.stats import Stats
-from dataservice.prepare.usage import Pieces
+from dataservice.prepare.report.schema import Stats
+from dataservice.prepare.report.statistics import statistics
+from dataservice.prepare.report.usage import Pieces
 from shards.lengths import count_lengths
 from shards.manifest import Manifest, Side, Split
 from tests.dataservice.prepare.lines import lines_of

@@ -16,7 +16,7 @@ import pytest
 from dataservice.errors import BuildError
 from dataservice.prepare import build as build_module
 from dataservice.prepare.build import build
-from dataservice.prepare.work import work_folder
+from dataservice.prepare.work.folder import work_folder
 from dataservice.verify import verify
 from shards.dataset import open_dataset
 from shards.errors import StoreFullError

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from dataservice.prepare.build import BuildResult, build
-from dataservice.prepare.clean import clean
 from dataservice.prepare.counts import LENGTH_EDGES, RATIO_EDGES, count_bins
-from dataservice.prepare.memo import WordMemo
-from dataservice.prepare.memo_cache import MemoCache
+from dataservice.prepare.memo.cache import MemoCache
+from dataservice.prepare.memo.memo import WordMemo
+from dataservice.prepare.text.clean import clean
 from dataservice.prepare.tokenizer import load_tokenizer
 from shards.block import MAX_BLOCK_SAMPLES
 from shards.dataset import Dataset, open_dataset

@@ -11,9 +11,10 @@ import pytest
 
 from dataservice.errors import SourceError
 from dataservice.prepare.engines.processes import ProcessEngine
-from dataservice.prepare.journal import JOURNAL_FILE, Journal
-from dataservice.prepare.pickled import PickledError, dump, load
-from dataservice.prepare.spill import SpillFile, open_spill, spill
+from dataservice.prepare.journal import Journal
+from dataservice.prepare.work.folder import JOURNAL_FILE
+from dataservice.prepare.work.pickled import PickledError, dump, load
+from dataservice.prepare.work.spill import SpillFile, open_spill, spill
 from tests.dataservice.prepare.toys import (
     Made,
     Toy,

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from dataservice.prepare.counts import MAX_EXAMPLES
-from dataservice.prepare.keys import fold_keys
 from dataservice.prepare.model import TrainTexts
 from dataservice.prepare.partition import (
     SPLITS,
@@ -17,8 +16,9 @@ from dataservice.prepare.partition import (
     split_units,
     validates,
 )
-from dataservice.prepare.points import CodePoints
 from dataservice.prepare.rows import NUM_BUCKETS, buckets_of
+from dataservice.prepare.text.keys import fold_keys
+from dataservice.prepare.text.points import CodePoints
 from dataservice.settings import BuildSettings
 from shards.sample import pair_id, pair_key
 from tests.dataservice.prepare.builds import tagged_rows, text_key

@@ -15,7 +15,8 @@ import yaml
 
 from dataservice.errors import SourceError
 from dataservice.prepare.sources.guard import is_public
-from dataservice.prepare.sources.locate import Place, shown
+from dataservice.prepare.sources.locate import shown
+from dataservice.prepare.sources.place import Place
 from dataservice.prepare.sources.remote import fetched
 from dataservice.source_settings import Format, Reading, SourceSettings
 from shards.attempts import RetryPolicy

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from dataservice.prepare.build import BuildResult, build
-from dataservice.prepare.clean import clean
 from dataservice.prepare.sources import parse_chunk, read_chunks
+from dataservice.prepare.text.clean import clean
 from dataservice.prepare.tokenizer import load_tokenizer
 from dataservice.settings import BuildSettings
 from dataservice.source_settings import SourceSettings

@@ -15,8 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dataservice.errors import BuildError
-from dataservice.prepare.clean import clean
 from dataservice.prepare.tags import choose_tag_symbols
+from dataservice.prepare.text.clean import clean
 from dataservice.prepare.tokenizer import (
     load_tokenizer,
     name_tags,

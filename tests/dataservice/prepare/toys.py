@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataservice.errors import BuildError, SourceError
-from dataservice.prepare.spill import SpillFile, spill
+from dataservice.prepare.work.spill import SpillFile, spill
 from shards.manifest import BlobInfo
 from shards.store import LocalStore
 

@@ -19,7 +19,7 @@ from dataservice.prepare.filters import (
     make_batch,
 )
 from dataservice.prepare.mask import mask_personal
-from dataservice.prepare.points import CodePoints
+from dataservice.prepare.text.points import CodePoints
 from dataservice.settings import BuildSettings
 
 # filters that are on, to see that a setting of each turns it off

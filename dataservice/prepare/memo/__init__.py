@@ -1,0 +1,1 @@
+"""Words and their ids, remembered: exactly sentencepiece's, several times faster."""

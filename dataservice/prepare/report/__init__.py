@@ -1,0 +1,1 @@
+"""Counts of a build → its statistics, and the page that shows them."""
