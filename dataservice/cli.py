@@ -322,4 +322,4 @@ def gc_command(
 
 def main() -> None:
     """Entry point."""
-    run(app)
+    run(app, again="run the same command again: a build goes on where it was")

@@ -113,7 +113,7 @@ def scale_section(results: Results) -> str:
         *("High-water marks", "Peak of work folder", "Data set", "Kept"),
     )
     told = dict.fromkeys(stage for one in runs for stage, _ in one["stages_s"])
-    stages = [stage for stage in told if not stage.endswith(" free")]  # that is the disk
+    stages = [stage for stage in told if not stage.startswith("disk")]
     times = [
         (
             f"{one['pairs']:,}",

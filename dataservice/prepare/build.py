@@ -159,7 +159,7 @@ class _Build:
 
     def run(self) -> BuildResult:
         if known := self.journal.num_known:
-            self.report(f"go on: {known} units are done", known, known)
+            self.report("units done before", known, known)
         ingested = self.clean()
         partitions = self.split(ingested)
         vocabulary = self.vocabulary(partitions)

@@ -179,7 +179,8 @@ def _write(
 def _copies(rows: npt.NDArray[np.void]) -> Mask:
     """Rows of pairs that stand in the chunk before; the first of each is told how many there are.
 
-    All copies of a corpus meet in one partition, which must not grow with their number.
+    All copies of a corpus meet in one partition, which must not grow with their number. What shares
+    an id and is another pair is left for the partition to tell.
     """
     ids = np.sort(rows["id"])
     if not (ids[1:] == ids[:-1]).any():

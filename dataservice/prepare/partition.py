@@ -250,6 +250,7 @@ def _read_rows(unit: SplitUnit) -> Iterator[tuple[bytes, npt.NDArray[np.void]]]:
 
 
 _REASONS: Final = ("", "duplicate", "id_collision", "near_duplicate")
+_COLLISION: Final = 2
 _NEAR: Final = 3
 _SHOWN: Final = 100  # of which few are examples
 
@@ -261,9 +262,9 @@ def _repeats(
     reasons = np.zeros(len(keys), np.uint8)
     first = first_of_each(keys["id"])
     later = first != np.arange(len(keys))
-    reasons[later] = np.where(keys["rest"][later] == keys["rest"][first[later]], 1, 2)
-    alike = reasons < 2
-    funnel.groups["duplicate"] = _group_sizes(first[alike], keys["copies"][alike])
+    reasons[later] = np.where(keys["rest"][later] == keys["rest"][first[later]], 1, _COLLISION)
+    no_collision = reasons != _COLLISION
+    funnel.groups["duplicate"] = _group_sizes(first[no_collision], keys["copies"][no_collision])
     if near:
         rows = np.flatnonzero(reasons == 0)
         first = first_of_each(combine(keys["src"][rows], keys["tgt"][rows]))

@@ -171,7 +171,8 @@ class _Buffer:
 class RowBuffer:
     """Room for the rows of a partition, whose size is known before any of them is read.
 
-    Many small pieces, joined at last, would leave holes in the memory of a process.
+    Many small pieces, joined at last, would leave holes in the memory of a process. One partition
+    is there twice while it is taken out.
     """
 
     def __init__(self, num_rows: int, num_bytes: int) -> None:
@@ -214,7 +215,7 @@ def _read_into(path: Path, places: Sequence[int], parts: Sequence[_Buffer]) -> N
     """What lies between each place and the next goes to the part of it."""
     if places[0] == places[-1]:
         return
-    with io.BufferedReader(io.FileIO(path), max(places[-1] - places[0], 2)) as file:
+    with io.BufferedReader(io.FileIO(path), places[-1] - places[0]) as file:
         file.seek(places[0])
         for (begin, end), part in zip(pairwise(places), parts, strict=True):
             part.fill(file, end - begin)

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +19,12 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.text import Text
 
 from shards.errors import PrometheusError
 
 _INTERRUPTED: Final = 130
+_LOG_EVERY_S: Final = 10.0
 
 
 class Report(Protocol):
@@ -37,8 +39,11 @@ def silent(stage: str, done: int, total: int | None) -> None:
 
 @contextmanager
 def progress_bars() -> Iterator[Report]:
-    """A report that draws one bar for each stage on stderr; quiet when that is no terminal."""
+    """A report that draws one bar for each stage on stderr; where that is a log, see `LogLines`."""
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield LogLines()
+        return
     columns = (
         TextColumn("{task.description:<22}"),
         BarColumn(),
@@ -46,7 +51,7 @@ def progress_bars() -> Iterator[Report]:
         TimeElapsedColumn(),
         TimeRemainingColumn(elapsed_when_finished=False),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console) as progress:
         tasks: dict[str, TaskID] = {}
 
         def report(stage: str, done: int, total: int | None) -> None:
@@ -58,6 +63,20 @@ def progress_bars() -> Iterator[Report]:
             progress.update(tasks[stage], completed=done, total=total)
 
         yield report
+
+
+class LogLines:
+    """A report for logs: where work has got to, a line every ten seconds, none if it is quick."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._told = clock()
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        now = self._clock()
+        if now - self._told >= _LOG_EVERY_S:
+            self._told = now
+            say(f"{stage}: {done:,}" + (f" of {total:,}" if total is not None else ""))
 
 
 def json_lines(stage: str, done: int, total: int | None) -> None:
@@ -86,23 +105,26 @@ def print_result(result: Mapping[str, Any], *, as_json: bool, title: str) -> Non
     if not console.is_terminal:
         sys.stdout.writelines(f"{name}: {text}\n" for name, text in rows.items())
         return
-    table = Table(title=title, show_header=False, title_justify="left")
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    console.print(Text(title, "italic"))
+    width = max(map(len, rows))
     for name, text in rows.items():
-        table.add_row(name, text)
-    console.print(table)
+        # no table: an id or a path can be copied from a terminal that is too narrow for it
+        console.print(Text.assemble((name.ljust(width), "bold"), "  ", text), soft_wrap=True)
 
 
-def run(app: Callable[[], None]) -> NoReturn:
-    """Run a command line: what a user can mend is one line and exit status 1, no traceback."""
+def run(app: Callable[[], None], *, again: str = "run the same command again") -> NoReturn:
+    """Run a command line: what a user can mend is one line and exit status 1, no traceback.
+
+    `again` says what to do after Ctrl-C.
+    """
     try:
         app()
     except PrometheusError as error:
         _fail(str(error), 1)
     except SystemExit as stop:
         if stop.code == _INTERRUPTED:  # what typer makes of Ctrl-C, without a word
-            _fail("interrupted; what was not finished was not published", _INTERRUPTED)
+            told = f"interrupted; what was not finished was not published; {again}"
+            _fail(told, _INTERRUPTED)
         raise
     except ModuleNotFoundError as error:
         program = Path(sys.argv[0]).stem

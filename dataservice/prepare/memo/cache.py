@@ -2,6 +2,7 @@
 
 import functools
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ class MemoCache:
     """A memo, and the file that it is saved in when it has grown; whatever is in it, ids are equal.
 
     Processes save in turn, each when it knows four times as much as it found or saved, and
-    whichever encodes the last partition when it knows more than the file holds by then.
+    whichever encodes the last partition; none when the file knows as much by then.
     """
 
     def __init__(self, model_file: Path, cache_dir: Path, max_words: int) -> None:
@@ -30,8 +31,9 @@ class MemoCache:
 
     def save(self, *, at_last: bool = False) -> None:
         """Save the memo if it has grown much, or at last if it knows a single word more."""
-        least = num_saved(self.file) if at_last else _GROWTH * self._saved
-        if self.memo.num_words <= least:
+        if not at_last and self.memo.num_words <= _GROWTH * self._saved:
+            return
+        if self.memo.num_words <= num_saved(self.file, self.memo.model_sha256):
             return
         self._saved = self.memo.num_words
         try:
@@ -49,6 +51,8 @@ class MemoCache:
             pass
         except MemoError as error:
             _log.warning("%s: %s", self.file, error)
+            with suppress(OSError):  # it would seem to know more than we do
+                self.file.unlink()
         return WordMemo.for_model(model, max_words=max_words)
 
 

@@ -74,13 +74,15 @@ def load_words(data: bytes, model_sha256: str) -> SavedWords:
         raise MemoError(_ignored("it is none")) from error
 
 
-def num_saved(path: Path) -> int:
-    """How many words a saved memo says that it holds; 0 when there is none, or another thing."""
+def num_saved(path: Path, model_sha256: str) -> int:
+    """How many words a saved memo of this model and software says that it holds; else 0."""
     try:
         with path.open("rb") as file:
-            return int(json.loads(file.readline(_MAX_HEADER_BYTES))["words"])
-    except (FileNotFoundError, KeyError, TypeError, ValueError):
-        return 0
+            header = json.loads(file.readline(_MAX_HEADER_BYTES))
+        fits = header | _expected(model_sha256) == header
+        return int(header["words"]) if fits else 0
+    except (OSError, LookupError, TypeError, ValueError, OverflowError, RecursionError):
+        return 0  # whatever that is, `load_words` will say
 
 
 def _expected(model_sha256: str) -> dict[str, Any]:

@@ -199,10 +199,10 @@ class WordMemo:
         is_kept &= np.cumsum(is_kept) <= self.max_words - self.num_words
         order = np.argsort(~is_kept, kind="stable")
         kept = order[: int(is_kept.sum())]
-        behind, stay = self._append(self._encode_words([new[i] for i in order]), len(kept))
+        behind, stay = self._append(self._encode_words([new[i] for i in order.tolist()]), len(kept))
         places = np.empty_like(behind)
         places[order] = behind
-        self._keep([new[i] for i in kept], rows[kept], words, places[kept])
+        self._keep([new[i] for i in kept.tolist()], rows[kept], words, places[kept])
         return places[number], stay
 
     def _encode_words(self, words: list[str]) -> Encoded:

@@ -1,9 +1,11 @@
 """A manifest's statistics → one self-contained HTML page: plots, and tables beside them."""
 
+import bisect
 import importlib.resources
 from collections.abc import Sequence
 from typing import Final
 
+from dataservice.prepare.counts import LENGTH_EDGES
 from dataservice.prepare.report.plots import (
     Bin,
     Cell,
@@ -219,10 +221,19 @@ def _script(name: str) -> str:
 def _duplicates(stats: Stats) -> list[Html]:
     rows: list[Sequence[Cell]] = []
     for reason, found in sorted(stats["duplicates"].items()):
-        groups = sorted(found["groups"].items(), key=lambda item: (len(item[0]), item[0]))
-        sizes = ", ".join(f"{number:,} of {size}" for size, number in groups)
+        groups = sorted((int(edge), number) for edge, number in found["groups"].items())
+        sizes = ", ".join(f"{number:,} of {_bin(edge)}" for edge, number in groups)
         rows.append((reason, found["dropped"], sizes or "–"))
     return [table("What was there already", ("reason", "dropped", "groups, by size"), rows)]
+
+
+def _bin(edge: int) -> str:
+    """The sizes that are counted together with the least of them."""
+    behind = bisect.bisect_right(LENGTH_EDGES, edge)
+    if behind == len(LENGTH_EDGES):
+        return f"{edge:,} and more"
+    most = LENGTH_EDGES[behind] - 1
+    return f"{edge:,}" if most == edge else f"{edge:,} to {most:,}"
 
 
 def _characters(stats: Stats) -> list[Html]:

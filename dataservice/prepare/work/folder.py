@@ -25,6 +25,7 @@ from shards.manifest import canonical_json
 JOURNAL_FILE: Final = "journal"
 LOCK_FILE: Final = "lock"
 _FINISHED: Final = "finished"
+_MB: Final = 10**6
 
 
 def build_key(decides: Mapping[str, Any]) -> str:
@@ -222,7 +223,7 @@ def check_space(folder: Path, needed_bytes: int, what: str, report: Report = sil
             fcntl.flock(door, fcntl.LOCK_EX)
             _sweep(folder.parent, 0)
     free = shutil.disk_usage(folder).free
-    report(f"{_size(needed)} of disk, {_size(free)} free", 1, 1)
+    report("disk, MB at most of those free", -(-needed // _MB), free // _MB)
     if free < needed:
         raise StoreFullError(
             f"{what} needs about {_size(needed)} in {folder.parent}, where {_size(free)} are free; "

@@ -19,8 +19,9 @@ from dataservice.errors import BuildError, SourceError, WorkerDiedError
 from dataservice.prepare.build import build
 from dataservice.prepare.engine import Engine, open_engine
 from dataservice.prepare.journal import Journal
+from shards.store import LocalStore
 from tests.corpus import make_pairs
-from tests.dataservice.prepare.builds import small
+from tests.dataservice.prepare.builds import small, write_rows
 from tests.dataservice.prepare.kills import build_version, running_build
 from tests.dataservice.prepare.toys import (
     KeywordError,
@@ -46,20 +47,28 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A head node and another one, with one core each."""
+@contextmanager
+def cluster_of(head_cpus: int) -> Iterator[Any]:
+    """A head node and another one, which has one core."""
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
+        head = {"num_cpus": head_cpus, "include_dashboard": False}
+        head |= {"object_store_memory": _STORE_BYTES}
         running = Cluster(initialize_head=True, head_node_args=head)
         running.add_node(num_cpus=1, object_store_memory=_STORE_BYTES)
         yield running
         running.shutdown()  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two nodes with one core each."""
+    with cluster_of(head_cpus=1) as running:
+        yield running
 
 
 @contextmanager
@@ -242,32 +251,48 @@ def test_a_build_on_a_cluster_gives_the_version_of_one_process(
     assert [path.name for path in (tmp_path / "cluster/data/work").iterdir()] == ["lock"]
 
 
-_PARTS = ("--demo-pairs", "4000", "--vocab-size", "900", "--partition-bytes", "65536")
+def build_options(folder: Path) -> tuple[str, ...]:
+    """A build of so many chunks and partitions that a node has some whenever it goes."""
+    options = ["--vocab-size", "900", "--partition-bytes", "65536", "--near-duplicates", "off"]
+    pairs = make_pairs(24_000)
+    for number in range(12):
+        source = write_rows(folder / f"{number}.jsonl", pairs[number::12])
+        options += ["--source", str(source)]
+    return tuple(options)
 
 
-def test_a_build_that_loses_a_node_in_every_stage_gives_the_version_of_one_process(
-    cluster: Any, tmp_path: Path
+def published(folder: Path) -> list[str]:
+    """The versions that builds have published."""
+    return LocalStore(folder / "datasets").versions("small")
+
+
+def test_a_build_that_loses_its_node_in_every_stage_gives_the_version_of_one_process(
+    tmp_path: Path,
 ) -> None:
-    alone = build_version(tmp_path / "alone", *_PARTS, "--processes", "1")
-    stages = ["clean and filter", "deduplicate and split", "encode and write"]
-    nodes = {
-        stage: cluster.add_node(num_cpus=1, object_store_memory=_STORE_BYTES) for stage in stages
-    }
-    options = ("--engine", "ray", "--ray-address", cluster.address)
-    with running_build(tmp_path / "cluster", *_PARTS, *options) as (_, lines):
-        for line in lines:
-            node = nodes.pop(json.loads(line).get("stage"), None)
-            if node is not None:
-                cluster.remove_node(node, allow_graceful=False)
-    assert nodes == {}
-    assert build_version(tmp_path / "cluster", *_PARTS, *options) == alone
+    """All units run on one node, so whenever it goes some are lost; another takes its place."""
+    parts = build_options(tmp_path)
+    alone = build_version(tmp_path / "alone", *parts, "--processes", "1")
+    stages = {"clean and filter", "deduplicate and split", "encode and write"}
+    with cluster_of(head_cpus=0) as cluster:
+        (node,) = cluster.worker_nodes
+        options = (*parts, "--engine", "ray", "--ray-address", cluster.address)
+        with running_build(tmp_path / "cluster", *options) as (_, lines):
+            for line in lines:
+                told = json.loads(line)
+                if told["stage"] in stages and told["done"] < 4:
+                    stages.remove(told["stage"])
+                    cluster.remove_node(node, allow_graceful=False)
+                    node = cluster.add_node(num_cpus=1, object_store_memory=_STORE_BYTES)
+    assert stages == set()
+    assert published(tmp_path / "cluster") == [alone]
 
 
 def test_a_build_whose_driver_is_killed_goes_on_and_gives_the_version_of_one_process(
     cluster: Any, tmp_path: Path
 ) -> None:
-    alone = build_version(tmp_path / "alone", *_PARTS, "--processes", "1")
-    options = (*_PARTS, "--engine", "ray", "--ray-address", cluster.address)
+    parts = build_options(tmp_path)
+    alone = build_version(tmp_path / "alone", *parts, "--processes", "1")
+    options = (*parts, "--engine", "ray", "--ray-address", cluster.address)
     folders = set()
     for stage in ("deduplicate and split", "encode and write"):
         with running_build(tmp_path / "cluster", *options) as (pid, lines):

@@ -1,10 +1,12 @@
 """Pairs → partitions and splits: duplicates meet, and train and val never share a sentence."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from dataservice.prepare.counts import MAX_EXAMPLES
@@ -16,8 +18,16 @@ from dataservice.prepare.partition import (
     split_units,
     validates,
 )
-from dataservice.prepare.rows import NUM_BUCKETS, buckets_of
-from dataservice.prepare.text.keys import fold_keys
+from dataservice.prepare.rows import (
+    NUM_BUCKETS,
+    BucketFile,
+    RowBuffer,
+    RowKeys,
+    bodies,
+    buckets_of,
+    open_starts,
+)
+from dataservice.prepare.text.keys import Keys, fold_keys
 from dataservice.prepare.text.points import CodePoints
 from dataservice.settings import BuildSettings
 from shards.sample import pair_id, pair_key
@@ -48,6 +58,12 @@ def test_a_larger_fraction_only_adds_to_val() -> None:
     assert not (smaller & ~larger).any()
 
 
+NEAR = [
+    {"ru": "Открыть файл 1", "en": "Open file 1"},
+    {"ru": "открыть файл: 25…", "en": "open file 25"},
+    {"ru": "Открыть файл", "en": "Open the file"},
+    {"ru": "ОТКРЫТЬ «ФАЙЛ» 1", "en": "Open file, 1"},
+]
 CHUNKS = pytest.mark.parametrize("chunk_rows", [None, 50, 7, 1], ids=lambda n: f"by {n or 'all'}")
 
 
@@ -77,6 +93,35 @@ def test_groups_of_copies_are_counted_by_their_size(tmp_path: Path, chunk_rows: 
     assert stages.funnel.groups["duplicate"] == {4: 2, 3: 3}
 
 
+@CHUNKS
+def test_groups_of_near_duplicates_are_counted_without_their_copies(
+    tmp_path: Path, chunk_rows: int | None
+) -> None:
+    rows = [*NEAR, NEAR[0], NEAR[0]]
+    stages = run_stages(tmp_path, rows, chunk_rows=chunk_rows, near_duplicates="normalized")
+    assert stages.funnel.groups == {"duplicate": {3: 1}, "near_duplicate": {3: 1}}
+
+
+@CHUNKS
+def test_other_pairs_of_one_id_are_collisions_and_no_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_rows: int | None
+) -> None:
+    def of_one_id(digests: Sequence[bytes], *keys: Keys) -> npt.NDArray[np.void]:
+        rows = make_rows(digests, *keys)
+        rows["id"], rows["src"] = 7, 7
+        return rows
+
+    make_rows = RowKeys.of
+    monkeypatch.setattr(RowKeys, "of", of_one_id)
+    one, *others = tagged_rows(3)
+    stages = run_stages(tmp_path, [one, one, *others, one], chunk_rows=chunk_rows)
+    counts = Counter[str]()
+    for (_, reason), number in stages.funnel.dropped.items():
+        counts[reason] += number
+    assert counts == {"duplicate": 2, "id_collision": 2}
+    assert stages.funnel.groups["duplicate"] == {3: 1}
+
+
 def test_copies_within_a_chunk_are_one_row_of_a_partition(tmp_path: Path) -> None:
     row, other = tagged_rows(2)
     stages = run_stages(tmp_path, [*[row] * 1000, other], chunk_rows=250)
@@ -93,14 +138,6 @@ def test_what_cleaning_makes_equal_is_a_duplicate(tmp_path: Path) -> None:
     stages = run_stages(tmp_path, rows)
     assert len(stages.all_rows()) == 2
     assert set(stages.funnel.dropped.values()) == {1}
-
-
-NEAR = [
-    {"ru": "Открыть файл 1", "en": "Open file 1"},
-    {"ru": "открыть файл: 25…", "en": "open file 25"},
-    {"ru": "Открыть файл", "en": "Open the file"},
-    {"ru": "ОТКРЫТЬ «ФАЙЛ» 1", "en": "Open file, 1"},
-]
 
 
 @pytest.mark.parametrize(
@@ -237,3 +274,20 @@ def test_partitions_that_are_read_together_are_those_that_are_read_alone(tmp_pat
     together = run_stages(tmp_path / "together", rows, 200).all_rows()
     assert together == run_stages(tmp_path / "alone", rows, 200, each).all_rows()
     assert sorted(together) == sorted(run_stages(tmp_path / "whole", rows).all_rows())
+
+
+def test_rows_that_were_cut_are_an_error_and_not_fewer_rows(tmp_path: Path) -> None:
+    run_stages(tmp_path, tagged_rows(20))
+    file = BucketFile.of_chunk(tmp_path, 0)
+    rows = tmp_path / f"{file.stem}.rows"
+    size = rows.stat().st_size
+    rows.write_bytes(rows.read_bytes()[:-1])
+    with pytest.raises(EOFError, match="shorter than it was"):
+        file.read_into(open_starts(tmp_path / "starts")[0], [0, NUM_BUCKETS], [RowBuffer(20, size)])
+
+
+def test_a_text_of_several_lines_is_never_written() -> None:
+    assert bodies([], []) == []
+    assert bodies([""], [""]) == [b"\x1f"]
+    with pytest.raises(ValueError, match="end of line"):
+        bodies(["a\n"], ["b"])

@@ -420,7 +420,10 @@ def test_a_check_that_is_ended_leaves_no_process(
     wait_until_gone(process.pid)
     assert process.returncode == (130 if number == signal.SIGINT else -9)
     if number == signal.SIGINT:
-        told = "error: interrupted; what was not finished was not published\n"
+        told = (
+            "error: interrupted; what was not finished was not published; "
+            "run the same command again\n"
+        )
         # torch may say more where its workers are interrupted while they start
         assert errors.endswith(told) if workers != "0" else errors == told
 

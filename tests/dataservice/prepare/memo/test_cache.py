@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import sentencepiece
 
 from dataservice.prepare.memo.cache import MemoCache, open_memo
 from tests.corpus import make_pairs
@@ -79,7 +80,30 @@ def test_whoever_knows_most_at_last_replaces_what_another_process_has_saved(
     assert MemoCache(model, tmp_path, 10_000).memo.num_words == one.memo.num_words
 
 
-@pytest.mark.parametrize("line", [b"", b"[]\n", b"{}\n", b'{"words": null}\n', b"\xff" * 5000])
+def test_a_few_words_on_the_way_do_not_replace_what_another_process_has_saved(
+    model: Path, tmp_path: Path
+) -> None:
+    one, other = (MemoCache(model, tmp_path, 10_000) for _ in range(2))
+    other.memo.encode(MORE)
+    other.save()
+    one.memo.encode(TEXTS)
+    one.save()
+    assert MemoCache(model, tmp_path, 10_000).memo.num_words == other.memo.num_words
+
+
+HEADERS = [
+    b"",
+    b"[]\n",
+    b"[" * 5000,
+    b"{}\n",
+    b'{"words": null}\n',
+    b'{"words": Infinity}\n',
+    b'{"words": 1000000}\n',
+    b"\xff" * 5000,
+]
+
+
+@pytest.mark.parametrize("line", HEADERS, ids=lambda line: repr(line[:20]))
 def test_what_is_no_memo_is_replaced_at_last(model: Path, tmp_path: Path, line: bytes) -> None:
     cache = MemoCache(model, tmp_path, 10_000)
     cache.file.parent.mkdir()
@@ -89,9 +113,28 @@ def test_what_is_no_memo_is_replaced_at_last(model: Path, tmp_path: Path, line: 
     assert MemoCache(model, tmp_path, 10_000).memo.num_words == cache.memo.num_words
 
 
+def test_a_memo_of_another_release_is_replaced_at_last(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = MemoCache(model, tmp_path, 10_000)
+    cache.memo.encode([*TEXTS, *MORE])
+    with monkeypatch.context() as patch:
+        patch.setattr(sentencepiece, "__version__", "0.0.1")
+        cache.save()
+    cache = MemoCache(model, tmp_path, 10_000)
+    cache.memo.encode(TEXTS)
+    cache.save(at_last=True)
+    assert MemoCache(model, tmp_path, 10_000).memo.num_words == cache.memo.num_words > 0
+
+
+@pytest.mark.parametrize("at_last", [False, True])
 @pytest.mark.parametrize("damage", [b"", b"junk", None], ids=["empty", "junk", "cut"])
 def test_a_damaged_memo_is_told_and_made_anew(
-    model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes | None
+    model: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    damage: bytes | None,
+    at_last: bool,
 ) -> None:
     cache = MemoCache(model, tmp_path, 10_000)
     cache.memo.encode(TEXTS)
@@ -102,7 +145,7 @@ def test_a_damaged_memo_is_told_and_made_anew(
     assert again.memo.num_words == 0
     assert "cannot be used" in caplog.text
     again.memo.encode(TEXTS)
-    again.save()
+    again.save(at_last=at_last)
     assert again.file.read_bytes() == whole
 
 

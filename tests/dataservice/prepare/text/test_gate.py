@@ -73,6 +73,12 @@ def test_no_code_point_that_joins_a_letter_before_it_is_passed_over() -> None:
     assert doubted(rows) == set(range(len(rows)))
 
 
+def test_marks_that_have_an_order_of_their_own_are_not_passed_over() -> None:
+    marks = [chr(point) for point in range(0x110000) if unicodedata.combining(chr(point))]
+    assert len(marks) > 800
+    assert doubted(marks) == set(range(len(marks)))
+
+
 @pytest.mark.parametrize(
     "text",
     ["Съешь же ещё этих мягких булок.", "«Да» — сказал он…", "A “quoted” word, 50 % off", "日本語"],
