@@ -132,6 +132,11 @@ def serve_command(
     from dataservice.web.app import create_app
     from dataservice.web.sendfile import SendfileProtocol
 
+    if settings.source_root is not None and not settings.source_root.is_dir():
+        raise ConfigurationError(
+            f"--source-root {settings.source_root.absolute()} is no folder; nothing is served; "
+            "make it, or check its path"
+        )
     os.close(RecordFolder(settings.data_dir / "jobs").lock())  # told here, in one line, if taken
     listener = _listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]

@@ -121,7 +121,9 @@ class BuildSettings(FilterSettings, EngineSettings):
     )
     name: str = Field("demo", title="Places", description="Name of the data set")
     data_dir: Path = Field(
-        Path("data"), title="Places", description="Holds datasets/ (the URL tree), jobs/ and work/"
+        Path("data"),
+        title="Places",
+        description="Holds datasets/ (the URL tree), jobs/, work/, cache/ and leases/",
     )
 
     @field_validator("sources", "test_sources", mode="before")

@@ -37,7 +37,8 @@ def prepare(system: System, request: Request) -> Request:
     with cold(job):
         with clock() as figures:
             figures |= system.prepare(job)
-        return {**figures, "written_bytes": folder_bytes(job.folder)}
+        written = job.folder / getattr(system, "WRITTEN", "")
+        return {**figures, "written_bytes": folder_bytes(written)}
 
 
 def check(system: System, request: Request) -> Request:

@@ -123,7 +123,7 @@ def test_a_build_tells_people_what_it_made(cli: Run, corpus: Path) -> None:
 def test_progress_for_programs_is_one_object_a_line(cli: Run, corpus: Path) -> None:
     outcome = cli("build", *quick(corpus), "--progress", "json", "--json")
     told = [json.loads(line) for line in outcome.stderr.splitlines()]
-    assert "of disk" in told[0]["stage"]
+    assert "disk, MB" in told[0]["stage"]
     assert {"stage": "read", "done": 1, "total": None} in told
     assert told[-1] == {"stage": "encode and write", "done": 1, "total": 1}
     assert outcome.result["name"] == "demo"
@@ -221,6 +221,12 @@ def test_a_port_in_use_is_named_with_a_remedy(cli: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         one_error(cli("serve", "--port", str(port)), f"127.0.0.1:{port}", "--port")
+
+
+def test_a_source_root_that_is_not_there_is_told_before_anything_is_served(cli: Run) -> None:
+    one_error(
+        cli("serve", "--source-root", "texts"), str(Path("texts").absolute()), "nothing is served"
+    )
 
 
 def test_a_folder_that_may_not_be_made_is_named(cli: Run, corpus: Path) -> None:

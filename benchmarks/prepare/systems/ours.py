@@ -13,6 +13,7 @@ SETTINGS = (
     "the defaults of `dataservice build` with --processes 1, the vocabulary that is measured and a "
     "model of that size that is there already; then `dataservice verify`"
 )
+WRITTEN = "datasets"  # beside it lie text that is kept for a reshard, and the memo
 DOES = "clean, every filter, dedup, split, tag, encode, compress, verify"
 
 

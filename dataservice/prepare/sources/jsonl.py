@@ -112,7 +112,8 @@ def _parse_line(chunk: Chunk, line: bytes) -> Record | None:
     try:
         record = from_json(line)
     except ValueError as error:
-        told = f"broken JSON ({error}); mend or delete the line"
+        why = str(error).replace(" at line 1 column ", " at column ")
+        told = f"broken JSON ({why}); mend or delete the line, or skip damage with --damaged skip"
         raise DamagedError("damaged_record", told) from error
     if not isinstance(record, dict):
         told = f"{type(record).__name__} instead of a JSON object; mend the line"

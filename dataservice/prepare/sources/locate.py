@@ -20,6 +20,7 @@ from dataservice.source_settings import (
 )
 
 _PATTERN: Final = frozenset("*?[")
+_BOTH_SIDES: Final = ("jsonl", "tsv", "parquet", "tmx")  # `.po` and `.mo` may be languages
 
 
 def locate(source: SourceSettings, reading: Reading) -> Iterator[tuple[Place, ...]]:
@@ -34,6 +35,12 @@ def locate(source: SourceSettings, reading: Reading) -> Iterator[tuple[Place, ..
                 f"source {', '.join(source.locations)} has two sides, and --tgt-lang '' says that "
                 "texts have no translation; name one file, or set the language"
             )
+        for at in source.locations:
+            if format_of(at) in _BOTH_SIDES:
+                raise SourceError(
+                    f"source {shown(at)} holds both sides by its name, and parallel files are "
+                    "plain text of one side each, a line a pair; give it alone, or rename it"
+                )
         yield tuple(
             replace(place(at, source), label=source.label, format="txt") for at in source.locations
         )

@@ -89,6 +89,13 @@ def test_a_bad_byte_of_a_parallel_file_names_that_file(tmp_path: Path) -> None:
     fails(tmp_path, SourceSettings(src=ru, tgt=en), f"{en}:2: byte 1")
 
 
+@pytest.mark.parametrize("name", ["c.jsonl", "c.tsv.gz", "c.parquet", "c.TMX"])
+def test_a_file_of_both_sides_is_no_side_of_a_pair_of_files(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, b"one\n")
+    other = write(tmp_path / "en.txt", b"two\n")
+    fails(tmp_path, SourceSettings(src=other, tgt=path), str(path), "give it alone")
+
+
 def test_another_encoding_of_unicode_is_no_utf8(tmp_path: Path) -> None:
     for encoding in ("utf-16", "utf-32", "cp1251"):
         path = write(tmp_path / "c.tsv", tsv(PAIRS).decode().encode(encoding, "replace"))
@@ -98,7 +105,10 @@ def test_another_encoding_of_unicode_is_no_utf8(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        ('{"ru": "да", "en": "yes"', "broken JSON"),
+        (
+            '{"ru": "да", "en": "yes"',
+            "broken JSON (EOF while parsing an object at column 26); mend",
+        ),
         ("{'ru': 'да', 'en': 'yes'}", "broken JSON"),
         ('{"ru": "да", "en": "yes"} extra', "broken JSON"),
         ('{"ru": "да",\t"en": "a\tb"}', "broken JSON"),
