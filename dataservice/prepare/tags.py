@@ -80,9 +80,11 @@ def tag_ids(
 def labels_of_pairs(pairs: Pairs) -> list[str]:
     """The labels of each pair, dumped and token-safe; every spelling is looked at once."""
     safe, cleaned = cache(safe_name), cache(clean)
-    rows = list(zip(pairs.author, pairs.city, pairs.year, pairs.source, strict=True))
-    dumped = {}
-    for row in set(rows):
-        author, city, year = (safe(name or "") for name in row[:3])
-        dumped[row] = Labels(author, city, year, cleaned(row[3] or "")).dump()
-    return list(map(dumped.__getitem__, rows))
+
+    @cache
+    def dumped(author: str | None, city: str | None, year: str | None, source: str | None) -> str:
+        return Labels(
+            safe(author or ""), safe(city or ""), safe(year or ""), cleaned(source or "")
+        ).dump()
+
+    return list(map(dumped, pairs.author, pairs.city, pairs.year, pairs.source))

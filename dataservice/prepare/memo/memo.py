@@ -150,10 +150,8 @@ class WordMemo:
         except UnicodeEncodeError:  # a lone surrogate: sentencepiece has an error for it
             return self._plain(_texts(joined, text_ends))
         places = self._table.find(words.keys)
-        if len(words.loose):
-            places[words.loose] = [
-                self._loose.get(word, 0) for word in _names(joined, words, words.loose)
-            ]
+        if len(loose := np.flatnonzero(words.is_loose)):
+            places[loose] = [self._loose.get(word, 0) for word in _names(joined, words, loose)]
         num_kept = None
         missing = np.flatnonzero(places == 0)
         if len(missing):
@@ -232,7 +230,7 @@ class WordMemo:
         return ((begins + 1) << 32 | encoded.lengths).astype(np.uint64), stay
 
     def _keep(self, kept: list[str], rows: Rows, words: Words, places: Keys) -> None:
-        loose = np.isin(rows, words.loose)
+        loose = words.is_loose[rows]
         self._table.insert(words.keys[:, rows[~loose]], places[~loose])
         for index in np.flatnonzero(loose).tolist():
             self._loose[kept[index]] = int(places[index])

@@ -14,6 +14,7 @@ _MIXERS: Final = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
 
 Keys = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Words:
     starts: Rows  # [N] in characters
     ends: Rows  # [N]
     keys: Keys  # [2, N]
-    loose: Rows  # rows of words too long for a key, or with a character that has no code
+    is_loose: Mask  # [N] too long for a key, or with a character that has no code
 
 
 class Alphabet:
@@ -56,12 +57,10 @@ class Alphabet:
         keys = np.empty((2, len(ends)), np.uint64)
         np.bitwise_and(eights[starts], self._low[shown], out=keys[0])
         np.bitwise_and(eights[starts + 8], self._high[shown], out=keys[1])
-        loose = np.flatnonzero(lengths > MAX_KEY_CHARS)
-        strange = np.flatnonzero(codes[:size] == 0)
-        if len(strange):
-            loose = np.union1d(loose, np.searchsorted(ends, strange))
-        keys[:, loose] = 0
-        return Words(starts, ends, keys, loose)
+        is_loose = lengths > MAX_KEY_CHARS
+        is_loose[np.searchsorted(ends, np.flatnonzero(codes[:size] == 0))] = True
+        keys[:, is_loose] = 0
+        return Words(starts, ends, keys, is_loose)
 
     def _encode(self, text: str) -> npt.NDArray[np.uint8]:
         """A code for each character, and 16 zeros."""
