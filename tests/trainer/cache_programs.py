@@ -60,8 +60,11 @@ def serve(server: FaultServer, root: Path) -> str:
 
 
 def start(program: str, *arguments: object) -> subprocess.Popen[str]:
+    # Python's own tracker may warn of semaphores of loader workers that are gone already when it
+    # looks, which on a busy machine they are; anything else that is said fails the test
+    options = ("-W", "ignore:resource_tracker:UserWarning")
     return subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments)],
+        [sys.executable, *options, "-c", program, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

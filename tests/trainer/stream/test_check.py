@@ -424,8 +424,8 @@ def test_a_check_that_is_ended_leaves_no_process(
             "error: interrupted; what was not finished was not published; "
             "run the same command again\n"
         )
-        # torch may say more where its workers are interrupted while they start
-        assert errors.endswith(told) if workers != "0" else errors == told
+        # torch may say more, before or after, where its workers are interrupted while they start
+        assert told in errors if workers != "0" else errors == told
 
 
 def processes_of(group: int) -> list[str]:
