@@ -123,7 +123,7 @@ def test_a_build_tells_people_what_it_made(cli: Run, corpus: Path) -> None:
 def test_progress_for_programs_is_one_object_a_line(cli: Run, corpus: Path) -> None:
     outcome = cli("build", *quick(corpus), "--progress", "json", "--json")
     told = [json.loads(line) for line in outcome.stderr.splitlines()]
-    assert "disk, MB" in told[0]["stage"]
+    assert told[0]["stage"] == "disk, MB at most of those free"
     assert {"stage": "read", "done": 1, "total": None} in told
     assert told[-1] == {"stage": "encode and write", "done": 1, "total": 1}
     assert outcome.result["name"] == "demo"

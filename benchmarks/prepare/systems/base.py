@@ -41,7 +41,10 @@ class System(Protocol):
     NAME: str
     SETTINGS: str
     DOES: str
-    """What it does with the text before and after encoding it."""
+    """What it does with the text before and after encoding it.
+
+    WRITTEN, if it has one, is the folder in its job's that holds the data set and nothing else.
+    """
 
     def prepare(self, job: Job) -> dict[str, Any]:
         """Read, clean, encode and write everything; figures of its own, if it has any."""
