@@ -41,6 +41,9 @@ from trainer.stream.loader import read_batches
 from trainer.training.data import open_sources
 
 url, folder, limit, workers = sys.argv[1:]
+if int(workers):
+    # Python's tracker, a process of its own, may warn of semaphores that are gone when it looks
+    sys.warnoptions.append("ignore:resource_tracker:UserWarning")
 settings = TrainSettings(data=url, cache_dir=Path(folder), cache_bytes=int(limit))
 (source,) = open_sources(settings)
 source.cache.read(source.dataset.manifest.tokenizer)  # first of all, as a run does
@@ -60,11 +63,8 @@ def serve(server: FaultServer, root: Path) -> str:
 
 
 def start(program: str, *arguments: object) -> subprocess.Popen[str]:
-    # Python's own tracker may warn of semaphores of loader workers that are gone already when it
-    # looks, which on a busy machine they are; anything else that is said fails the test
-    options = ("-W", "ignore:resource_tracker:UserWarning")
     return subprocess.Popen(
-        [sys.executable, *options, "-c", program, *map(str, arguments)],
+        [sys.executable, "-c", program, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
