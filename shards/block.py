@@ -80,9 +80,9 @@ def block_from_samples(samples: Sequence[Sample], vocab_size: int) -> Block:
     )
 
 
-def block_to_members(key: str, block: Block) -> dict[str, Any]:
-    """A block as the dictionary that webdataset's TarWriter takes, already encoded."""
-    members: dict[str, Any] = {"__key__": key}
+def block_to_members(block: Block) -> dict[str, bytes]:
+    """The files of a block by their endings, as a WebDataset sample names them."""
+    members: dict[str, bytes] = {}
     for name in ARRAYS:
         buffer = io.BytesIO()
         np.lib.format.write_array(buffer, getattr(block, name), version=(1, 0), allow_pickle=False)

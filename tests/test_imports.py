@@ -27,8 +27,8 @@ LAYERS = {
     "dataservice.prepare": (
         ("pair", "ragged", "text", "tokenizer", "work"),
         ("counts", "engines", "filters", "memo", "reuse", "rows", "sources"),
-        ("engine", "journal", "mask", "minhash", "partition", "reading", "report", "tags"),
-        ("ahead", "conflicts", "contamination", "model", "near"),
+        ("engine", "journal", "mask", "minhash", "reading", "report", "split_file", "tags"),
+        ("ahead", "conflicts", "contamination", "model", "near", "partition"),
         ("chunks", "known"),
         ("encode", "publish"),
         ("build",),
@@ -141,10 +141,11 @@ def _room(name: str, package: str) -> str:
     ("module", "blocked"),
     [
         ("shards.reader", ("torch", "fastapi", "sentencepiece")),
+        ("shards.writer", ("torch", "webdataset")),
         ("shards.dataset", ("torch", "fastapi", "sentencepiece", "obstore")),
         (
             "dataservice.prepare.build",
-            ("torch", "fastapi", "uvicorn", "pyarrow", "huggingface_hub", "obstore"),
+            ("torch", "webdataset", "fastapi", "uvicorn", "pyarrow", "huggingface_hub", "obstore"),
         ),
         ("dataservice.cli", ("torch", "fastapi", "uvicorn")),
     ],

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import numpy as np
 import sentencepiece
-import webdataset  # noqa: F401  # else its import, with torch where that is, would be timed
 
 from benchmarks.prepare.corpus import read_pairs
 from dataservice.export import export_text

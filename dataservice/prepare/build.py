@@ -23,7 +23,7 @@ from dataservice.prepare.journal import Journal
 from dataservice.prepare.known import last_shards
 from dataservice.prepare.model import TrainTexts, Vocabulary, make_vocabulary
 from dataservice.prepare.near import NearUnit, find_near, join_near
-from dataservice.prepare.partition import SPLITS, SplitUnit, split_partitions, split_units
+from dataservice.prepare.partition import SplitUnit, split_partitions, split_units
 from dataservice.prepare.publish import Finished, make_manifest
 from dataservice.prepare.reading import (
     Ingested,
@@ -37,6 +37,7 @@ from dataservice.prepare.reading import (
 from dataservice.prepare.report.page import report_page
 from dataservice.prepare.rows import NUM_BUCKETS, BucketFile, dump_array, join_starts
 from dataservice.prepare.sources import count_pairs
+from dataservice.prepare.split_file import SPLITS
 from dataservice.prepare.tags import TagCounts
 from dataservice.prepare.work.cache import trim_cache
 from dataservice.prepare.work.folder import check_space, work_folder
@@ -45,7 +46,6 @@ from dataservice.settings import BuildSettings
 from shards.cli.console import Report, silent
 from shards.manifest import Manifest, Split
 from shards.store import REPORT, LocalStore, disk_error
-from shards.writer import load_writer
 
 _MAX_SOURCES: Final = 2**16
 _STARTS: Final = "starts"
@@ -129,8 +129,7 @@ class _Partitions:
 
 
 def _load_stages(_: int) -> None:
-    """Import the stages, which finding this function does, and what they import late."""
-    load_writer()
+    """Import the stages, which finding this function does."""
 
 
 class _Build:

@@ -16,7 +16,7 @@ from dataservice.prepare.filters import REASONS, Batch, Side, drop_reasons
 from dataservice.prepare.mask import mask_texts
 from dataservice.prepare.near import write_bands
 from dataservice.prepare.pair import Pairs
-from dataservice.prepare.rows import BucketFile, Labels, RowKeys, bodies, dump_lines
+from dataservice.prepare.rows import BucketFile, Labels, RowKeys, bodies, dump_texts
 from dataservice.prepare.sources import Chunk, parse_chunk
 from dataservice.prepare.tags import labels_of_pairs
 from dataservice.prepare.text.clean import clean
@@ -166,13 +166,13 @@ def _write(
         columns.drop("duplicate", np.flatnonzero(copied).tolist(), funnel)
         columns, rows = columns.take(~copied), rows[~copied]
         texts = list(itertools.compress(texts, (~copied).tolist()))
-    spilled: tuple[SpillFile, ...] = unit.rows.write(dump_lines(texts, columns.labels), rows)
+    spilled = (unit.rows.write(dump_texts(texts, columns.labels), rows),)
     if unit.settings.near_duplicates == "minhash":
         joined = [
             f"{one} {other}".rstrip() for one, other in zip(columns.src, columns.tgt, strict=True)
         ]
         near = write_bands(unit.rows.folder, unit.number, joined, rows["id"], unit.settings)
-        spilled = (*spilled, near)
+        return len(rows), (*spilled, near)
     return len(rows), spilled
 
 

@@ -4,14 +4,14 @@ They may not validate a model of the other direction either. Memory is bounded h
 partitions there are: the keys are compared range by range.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from dataservice.prepare.partition import SplitFiles
+from dataservice.prepare.split_file import SplitFile
 from dataservice.prepare.text.keys import Keys
+from shards.manifest import Split
 
 _MOST_KEYS: Final = 1 << 21  # of val, held at once: 16 MB
 
@@ -29,20 +29,21 @@ def target_conflicts(folder: Path, num_partitions: int, num_val: int) -> Keys:
 
 
 def _conflicts(folder: Path, num_partitions: int, first: int, last: int) -> Keys:
-    val = _keys(
-        [SplitFiles(folder, part, "val").targets for part in range(num_partitions)], first, last
+    val = np.unique(
+        np.concatenate([_keys(folder, n, "val", first, last) for n in range(num_partitions)])
     )
     found = np.zeros(len(val), np.bool_)
-    for partition in range(num_partitions):
-        train = _keys([SplitFiles(folder, partition, "train").targets], first, last)
-        found |= np.isin(val, train, assume_unique=True)
+    for partition in range(num_partitions if len(val) else 0):
+        train = np.sort(
+            _keys(folder, partition, "train", first, last)
+        )  # found in order, and so fast
+        places = np.minimum(np.searchsorted(val, train), len(val) - 1)
+        found[places[val[places] == train]] = True
     return val[found]
 
 
-def _keys(files: Sequence[Path], first: int, last: int) -> Keys:
-    """The distinct keys from first to last, both included, of several files, sorted."""
-    parts = [np.zeros(0, np.uint64)]
-    for file in files:
-        keys = np.load(file)
-        parts.append(keys[(keys >= np.uint64(first)) & (keys <= np.uint64(last))])
-    return np.unique(np.concatenate(parts))
+def _keys(folder: Path, partition: int, split: Split, first: int, last: int) -> Keys:
+    """The keys of a split of a partition from first to last, both included."""
+    with SplitFile(folder, partition, split).open() as file:
+        keys = file.targets()
+    return keys[(keys >= np.uint64(first)) & (keys <= np.uint64(last))]

@@ -13,7 +13,7 @@ from typing import Final, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from dataservice.prepare.text.lines import END, Lines
+from dataservice.prepare.text.lines import END
 from shards.lengths import ShardLengths, merge_lengths
 from shards.manifest import ShardInfo
 
@@ -140,12 +140,14 @@ class TextCounts:
     lengths: npt.NDArray[np.int64]  # [N]
 
     @classmethod
-    def of(cls, lines: Lines) -> Self:
-        """Count the characters, ends of lines apart."""
-        points = np.frombuffer(lines.text.encode("utf-32-le"), np.uint32)
-        ends = PointCounts(np.array([END], np.uint32), np.array([len(lines)], np.int64))
+    def of(cls, text: str) -> Self:
+        """Count the characters of whole lines, their ends apart."""
+        points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+        ends = np.flatnonzero(points == END)
         counts = PointCounts.of(points)
-        return cls(counts - ends if len(lines) else counts, lines.lengths)
+        if len(ends):
+            counts -= PointCounts(np.array([END], np.uint32), np.array([len(ends)], np.int64))
+        return cls(counts, np.diff(ends, prepend=-1) - 1)
 
 
 @dataclass(slots=True)

@@ -13,9 +13,9 @@ from dataservice.prepare.counts import PointCounts, SplitCounts, StageCounts, Te
 from dataservice.prepare.known import KnownPairs, ShardFile, block_prefix, known_pairs
 from dataservice.prepare.memo.cache import open_memo
 from dataservice.prepare.memo.memo import WordMemo
-from dataservice.prepare.partition import SPLITS, SplitFiles, load_points
 from dataservice.prepare.ragged import Ragged
 from dataservice.prepare.rows import Labels
+from dataservice.prepare.split_file import SPLITS, SplitFile, SplitReader
 from dataservice.prepare.tags import default_names, tag_ids
 from dataservice.prepare.text.keys import in_sorted
 from dataservice.prepare.text.lines import Lines
@@ -75,18 +75,15 @@ class _Rows:
     label_rows: npt.NDArray[np.uint32]  # [N], which of the labels are each row's
 
     @classmethod
-    def load(cls, files: SplitFiles) -> "_Rows":
-        src, tgt, labels = (
-            file.read_bytes().decode() for file in (files.src, files.tgt, files.labels)
-        )
-        lengths = np.load(files.lengths)
+    def load(cls, file: SplitReader) -> "_Rows":
+        lengths = file.lengths()
         return cls(
-            ids=np.load(files.ids),
-            src=Lines.of_lengths(src, lengths[0]),
-            tgt=Lines.of_lengths(tgt, lengths[1]),
-            points=load_points(np.load(files.points)),
-            labels=[Labels.load(line) for line in labels.split("\n")[:-1]],
-            label_rows=np.load(files.label_rows),
+            ids=file.ids(),
+            src=Lines.of_lengths(file.text("src"), lengths[0]),
+            tgt=Lines.of_lengths(file.text("tgt"), lengths[1]),
+            points=file.points(),
+            labels=list(map(Labels.load, file.labels())),
+            label_rows=file.label_rows(),
         )
 
     def drop(self, reasons: Mapping[str, Mask], funnel: StageCounts) -> "_Rows":
@@ -98,7 +95,7 @@ class _Rows:
         dropped = functools.reduce(np.logical_or, reasons.values())
         if not dropped.any():
             return self
-        gone = (TextCounts.of(side.take(dropped)).points for side in (self.src, self.tgt))
+        gone = (TextCounts.of(side.take(dropped).text).points for side in (self.src, self.tgt))
         src, tgt = (all_points - some for all_points, some in zip(self.points, gone, strict=True))
         return _Rows(
             ids=self.ids[~dropped],
@@ -148,11 +145,11 @@ def _uneven(src: Ragged, tgt: Ragged, settings: BuildSettings) -> Mask:
 
 def _read_rows(unit: EncodeUnit, split: Split, funnel: StageCounts) -> _Rows:
     """The rows of a split; those of val whose target stands in train are dropped."""
-    files = SplitFiles(unit.folder, unit.partition, split)
-    rows = _Rows.load(files)
+    with SplitFile(unit.folder, unit.partition, split).open() as file:
+        rows, targets = _Rows.load(file), file.targets()
     if split == "val" and unit.settings.tgt_lang:
         conflicts = np.load(unit.folder / unit.conflicts_file, mmap_mode="r")
-        leaked = in_sorted(np.load(files.targets), conflicts)
+        leaked = in_sorted(targets, conflicts)
         rows = rows.drop({"val_target_in_train": leaked}, funnel)
     return rows
 
@@ -193,7 +190,7 @@ def _write(
     tgt = Ragged(tgt.values.astype(dtype), tgt.lengths)
     prefix = block_prefix(split, unit.partition)
     lengths = _write_shards(_blocks(rows.ids, src, tgt, sources), prefix, settings, counts)
-    name = SplitFiles(unit.folder, unit.partition, split).name("lengths")
+    name = SplitFile(unit.folder, unit.partition, split).shard_lengths
     counts.lengths = merge_lengths(lengths)
     return counts, spill(unit.folder, name, dump_lengths(lengths))
 

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 import sentencepiece
 
-from dataservice.prepare.partition import SplitFiles
 from dataservice.prepare.reuse import load_reused
+from dataservice.prepare.split_file import SplitFile
 from dataservice.prepare.tags import TagCounts, choose_tag_symbols
 from dataservice.prepare.tokenizer import (
     load_tokenizer,
@@ -55,10 +55,11 @@ class TrainTexts:
         share = min(1.0, most_bytes / max(sum(self.num_bytes), 1))
         limit = np.uint64(min(int(share * 2**64), 2**64 - 1))
         for partition in range(len(self.num_bytes)):
-            files = SplitFiles(self.folder, partition, "train")
-            wanted = int(np.searchsorted(np.load(files.ids, mmap_mode="r"), limit))
-            with files.src.open("rb") as src, files.tgt.open("rb") as tgt:
-                lines = itertools.islice(zip(src, tgt, strict=True), wanted)
+            file = SplitFile(self.folder, partition, "train")
+            with file.open() as src, file.open() as tgt:
+                wanted = int(np.searchsorted(src.ids(), limit))
+                sides = src.first_lines("src", wanted), tgt.first_lines("tgt", wanted)
+                lines = zip(*sides, strict=True)
                 while few := b"".join(itertools.chain(*itertools.islice(lines, _PAIRS_AT_ONCE))):
                     yield from filter(None, few.decode().split("\n"))
 

@@ -6,7 +6,7 @@ split is decided without looking at any other partition.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,26 +14,24 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from dataservice.prepare.counts import PointCounts, StageCounts, TextCounts
+from dataservice.prepare.counts import StageCounts
 from dataservice.prepare.rows import (
     BucketFile,
     Columns,
     Labels,
     RowBuffer,
     buckets_of,
-    dump_array,
     open_starts,
 )
+from dataservice.prepare.split_file import SplitFile
 from dataservice.prepare.text.keys import Keys, combine, first_of_each, in_sorted, mix
-from dataservice.prepare.text.lines import Lines
-from dataservice.prepare.work.spill import SpillFile, spill
+from dataservice.prepare.work.spill import SpillFile
 from dataservice.settings import BuildSettings
 from shards.manifest import Split
 from shards.sample import TAG_KINDS
 
 _MIN_UNITS: Final = 64
 _MOST_AT_ONCE: Final = 8
-SPLITS: Final[tuple[Split, ...]] = ("train", "val")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,98 +63,6 @@ def split_units(num_partitions: int) -> list[range]:
 
 
 @dataclass(frozen=True, slots=True)
-class SplitFiles:
-    """Where one split of one partition lies, below the build's folder."""
-
-    folder: Path
-    partition: int
-    split: Split
-
-    def name(self, ending: str) -> str:
-        return f"split/{self.partition:05d}.{self.split}.{ending}"
-
-    @property
-    def src(self) -> Path:
-        """Source texts, a line each, in order of the pairs' ids."""
-        return self.folder / self.name("src")
-
-    @property
-    def tgt(self) -> Path:
-        """Target texts, row by row."""
-        return self.folder / self.name("tgt")
-
-    @property
-    def lengths(self) -> Path:
-        """npy, uint32 [2, N]: characters of each source and of each target."""
-        return self.folder / self.name("lengths.npy")
-
-    @property
-    def points(self) -> Path:
-        """npy, int64 [P, 3]: code points with their side, 0 or 1, and how often it has them."""
-        return self.folder / self.name("points.npy")
-
-    @property
-    def labels(self) -> Path:
-        """The different labels, a line each, as `Labels.dump` writes them."""
-        return self.folder / self.name("labels")
-
-    @property
-    def label_rows(self) -> Path:
-        """npy, uint32 [N]: which of the labels are each row's."""
-        return self.folder / self.name("labels.npy")
-
-    @property
-    def ids(self) -> Path:
-        """npy, uint64 [N]: pair ids, ascending."""
-        return self.folder / self.name("ids.npy")
-
-    @property
-    def targets(self) -> Path:
-        """npy, uint64 [N]: folded target sentences, row by row."""
-        return self.folder / self.name("targets.npy")
-
-    @property
-    def shard_lengths(self) -> Path:
-        """How long the samples of each shard are, once they are encoded."""
-        return self.folder / self.name("lengths")
-
-    def write(self, rows: Columns, keys: npt.NDArray[np.void]) -> tuple[SpillFile, ...]:
-        """Write rows that are in order."""
-        numbers = {labels: number for number, labels in enumerate(dict.fromkeys(rows.labels))}
-        label_rows = np.fromiter(map(numbers.__getitem__, rows.labels), np.uint32, len(keys))
-        src, tgt = (b"\n".join([*side, b""]) for side in (rows.src, rows.tgt))
-        texts = [TextCounts.of(Lines.whole(side.decode())) for side in (src, tgt)]
-        data = {
-            "src": src,
-            "tgt": tgt,
-            "lengths.npy": dump_array(np.array([side.lengths for side in texts], np.uint32)),
-            "points.npy": dump_array(_dump_points([side.points for side in texts])),
-            "labels": b"\n".join([*numbers, b""]),
-            "labels.npy": dump_array(label_rows),
-            "ids.npy": dump_array(keys["id"]),
-            "targets.npy": dump_array(keys["tgt"]),
-        }
-        return tuple(spill(self.folder, self.name(end), content) for end, content in data.items())
-
-
-def _dump_points(sides: Sequence[PointCounts]) -> npt.NDArray[np.int64]:
-    columns = [
-        np.array([np.full(len(side.points), number), side.points, side.counts], np.int64).T
-        for number, side in enumerate(sides)
-    ]
-    return np.concatenate(columns)
-
-
-def load_points(table: npt.NDArray[np.int64]) -> tuple[PointCounts, PointCounts]:
-    """The code points of both sides, from the file in which they lie."""
-    src, tgt = (table[table[:, 0] == side, 1:] for side in (0, 1))
-    return (
-        PointCounts(src[:, 0].astype(np.uint32), src[:, 1]),
-        PointCounts(tgt[:, 0].astype(np.uint32), tgt[:, 1]),
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class Partition:
     """What one partition holds."""
 
@@ -183,8 +89,8 @@ def split_partitions(unit: SplitUnit) -> SplitResult:
     return SplitResult(tuple(_split(unit, number, *row) for number, row in rows))
 
 
-def _split(unit: SplitUnit, partition: int, lines: bytes, keys: npt.NDArray[np.void]) -> Partition:
-    columns = Columns.load(lines)
+def _split(unit: SplitUnit, partition: int, texts: bytes, keys: npt.NDArray[np.void]) -> Partition:
+    columns = Columns.load(texts)
     funnel = StageCounts()
     reasons = _repeats(keys, funnel, near=unit.settings.near_duplicates != "off")
     if unit.near_file is not None:
@@ -195,6 +101,7 @@ def _split(unit: SplitUnit, partition: int, lines: bytes, keys: npt.NDArray[np.v
     kept = kept[np.argsort(keys["id"][kept])]
     is_val = validates(keys["src"][kept], unit.settings)
     spilled: list[SpillFile] = []
+    num_bytes: dict[Split, int] = {}
     tags: dict[str, Counter[str]] = {kind: Counter() for kind in TAG_KINDS}
     splits: tuple[tuple[Split, npt.NDArray[np.int64]], ...] = (
         ("train", kept[~is_val]),
@@ -202,11 +109,12 @@ def _split(unit: SplitUnit, partition: int, lines: bytes, keys: npt.NDArray[np.v
     )
     for split, rows in splits:
         chosen = columns.take(rows)
-        spilled += SplitFiles(unit.folder, partition, split).write(chosen, keys[rows])
+        file, num_bytes[split] = SplitFile(unit.folder, partition, split).write(chosen, keys[rows])
+        spilled.append(file)
         _count_tags(chosen.labels, tags)
     return Partition(
         funnel=funnel,
-        train_bytes=spilled[0].num_bytes + spilled[1].num_bytes,
+        train_bytes=num_bytes["train"],
         num_val=int(is_val.sum()),
         tags=tags,
         spilled=tuple(spilled),
@@ -237,7 +145,7 @@ def _labels(text: bytes) -> Labels:
 
 
 def _read_rows(unit: SplitUnit) -> Iterator[tuple[bytes, npt.NDArray[np.void]]]:
-    """Lines and keys of each partition, in the order in which they were read."""
+    """Texts and keys of each partition, in the order in which they were read."""
     buckets = [buckets_of(partition, unit.num_partitions) for partition in unit.partitions]
     bounds = [begin for begin, _ in buckets] + [buckets[-1][1]]
     starts = open_starts(unit.folder / unit.starts_file)

@@ -10,9 +10,9 @@ from dataservice.errors import BuildError
 from dataservice.prepare.counts import SplitCounts, StageCounts
 from dataservice.prepare.known import ENCODING
 from dataservice.prepare.model import Vocabulary, open_tokenizer
-from dataservice.prepare.partition import SplitFiles
 from dataservice.prepare.report.statistics import statistics
 from dataservice.prepare.report.usage import Pieces
+from dataservice.prepare.split_file import SplitFile
 from dataservice.prepare.tags import default_names
 from dataservice.settings import BuildSettings
 from shards.lengths import ShardLengths, dump_lengths, load_parts, make_split_info
@@ -30,7 +30,7 @@ from shards.manifest import (
 from shards.sample import TAG_KINDS
 from shards.store import LocalStore
 
-_GENERATORS: Final = ("prometheusgpt-mini", "sentencepiece", "zstandard", "webdataset", "ftfy")
+_GENERATORS: Final = ("prometheusgpt-mini", "sentencepiece", "zstandard", "ftfy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class _StoredLengths:
 
     def __init__(self, folder: Path, num_partitions: int, split: Split) -> None:
         self._files = [
-            SplitFiles(folder, part, split).shard_lengths for part in range(num_partitions)
+            folder / SplitFile(folder, part, split).shard_lengths for part in range(num_partitions)
         ]
 
     def __iter__(self) -> Iterator[ShardLengths]:

@@ -1,7 +1,7 @@
-"""Kept pairs ↔ the files between cleaning and the split: a line each, and keys in an array.
+"""Kept pairs ↔ the files between cleaning and the split: their texts, and keys in an array.
 
-A line is src, tgt and the pair's labels, between unit separators. No cleaned text holds these, nor
-an end of line.
+A row of text is src, tgt and the pair's labels, a unit separator after each. No cleaned text holds
+these, nor an end of line.
 """
 
 import io
@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dataservice.prepare.text.keys import Keys
-from dataservice.prepare.work.spill import SpillFile, open_spill, spill
+from dataservice.prepare.work.spill import SpillFile, open_spill
 
 _SEPARATOR: Final = b"\x1f"
 NUM_BUCKETS: Final = 4096
 _BUCKET_SHIFT: Final = 52
+_STARTS_SHAPE: Final = (2, NUM_BUCKETS + 1)
+_STARTS_BYTES: Final = 8 * 2 * (NUM_BUCKETS + 1)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -68,9 +70,9 @@ def bodies(src: Sequence[str], tgt: Sequence[str]) -> list[bytes]:
     return found if src else []
 
 
-def dump_lines(texts: Iterable[bytes], labels: Sequence[str]) -> list[bytes]:
-    """The lines of pairs, whose bodies come first."""
-    ends = {text: b"%b%b\n" % (_SEPARATOR, text.encode()) for text in set(labels)}
+def dump_texts(texts: Iterable[bytes], labels: Sequence[str]) -> list[bytes]:
+    """The rows of pairs, whose bodies come first."""
+    ends = {text: b"\x1f%b\x1f" % text.encode() for text in set(labels)}
     return [body + ends[text] for body, text in zip(texts, labels, strict=True)]
 
 
@@ -83,10 +85,10 @@ class Columns:
     labels: list[bytes]
 
     @classmethod
-    def load(cls, lines: bytes) -> Self:
-        """The fields of whole lines."""
-        fields = lines.replace(b"\n", _SEPARATOR).split(_SEPARATOR)
-        fields.pop()  # behind the last line
+    def load(cls, texts: bytes) -> Self:
+        """The fields of whole rows."""
+        fields = texts.split(_SEPARATOR)
+        fields.pop()  # behind the last row
         if len(fields) % 3:
             raise ValueError(f"{len(fields)} fields are no rows of three")
         known: dict[bytes, bytes] = {}
@@ -103,54 +105,55 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class BucketFile:
-    """The rows of one chunk, in order of their buckets; any range of buckets is one read.
+    """The rows of one chunk, in order of their buckets; any range of buckets is two reads.
 
-    Beside the lines lie their keys, and where each bucket begins in both.
+    Its first part tells where each bucket begins in the others, which are the keys and the texts.
     """
 
     folder: Path  # of the build
-    stem: str
+    path: str
 
     @classmethod
     def of_chunk(cls, folder: Path, chunk: int) -> "BucketFile":
         """The file of a chunk, by its number."""
         return cls(folder, f"clean/{chunk:06d}")
 
-    @property
-    def starts(self) -> Path:
-        """Where each bucket begins: int64 [2, buckets + 1], of rows and of bytes."""
-        return self.folder / f"{self.stem}.starts"
-
-    def write(
-        self, lines: Sequence[bytes], keys: npt.NDArray[np.void]
-    ) -> tuple[SpillFile, SpillFile, SpillFile]:
+    def write(self, texts: Sequence[bytes], keys: npt.NDArray[np.void]) -> SpillFile:
         """Write rows, those of a bucket in the order given."""
         buckets = bucket_of(keys["src"])
         order = np.argsort(buckets, kind="stable")
         ends = np.searchsorted(buckets[order], np.arange(1, NUM_BUCKETS + 1))
-        lengths = np.fromiter(map(len, lines), np.int64, len(lines))[order]
-        starts = np.zeros((2, NUM_BUCKETS + 1), "<i8")
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts))[order]
+        starts = np.zeros(_STARTS_SHAPE, "<i8")
         starts[0, 1:] = ends
         starts[1] = np.concatenate([[0], np.cumsum(lengths)])[starts[0]]
-        text = b"".join([lines[row] for row in order.tolist()])
-        return (
-            spill(self.folder, f"{self.stem}.rows", text),
-            spill(self.folder, f"{self.stem}.keys", keys[order].tobytes()),
-            spill(self.folder, f"{self.stem}.starts", starts.tobytes()),
-        )
+        text = b"".join([texts[row] for row in order.tolist()])
+        with open_spill(self.folder, self.path) as out:
+            for part in (starts.tobytes(), keys[order].tobytes(), text):
+                out.write(part)
+        return out.spilled
+
+    def read_starts(self) -> bytes:
+        """Where each bucket begins: int64 [2, buckets + 1], of rows and of bytes of text."""
+        with (self.folder / self.path).open("rb") as file:
+            return file.read(_STARTS_BYTES)
 
     def read_into(
         self, starts: npt.NDArray[np.int64], bounds: Sequence[int], parts: Sequence["RowBuffer"]
     ) -> None:
         """Read neighbouring ranges of buckets, from each bound to the next, each into its part.
 
-        They are one read, given the file's row of a starts table.
+        Given the file's own starts.
         """
         rows, places = starts[:, list(bounds)].tolist()
+        if rows[0] == rows[-1]:
+            return
         size = RowKeys.DTYPE.itemsize
-        _read_into(self.folder / f"{self.stem}.rows", places, [part.lines for part in parts])
-        ends = [row * size for row in rows]
-        _read_into(self.folder / f"{self.stem}.keys", ends, [part.keys for part in parts])
+        texts = _STARTS_BYTES + int(starts[0, -1]) * size
+        keys = [_STARTS_BYTES + row * size for row in rows]
+        with io.FileIO(self.folder / self.path) as file:
+            _read_into(file, keys, [part.keys for part in parts])
+            _read_into(file, [texts + place for place in places], [part.texts for part in parts])
 
 
 class _Buffer:
@@ -160,11 +163,14 @@ class _Buffer:
         self.data = bytearray(num_bytes)
         self._end = 0
 
-    def fill(self, file: "io.BufferedReader[io.FileIO]", num_bytes: int) -> None:
+    def fill(self, file: io.FileIO, num_bytes: int) -> None:
         """Read as many bytes as are asked for, or raise EOFError."""
         end = self._end + num_bytes
-        if file.readinto(memoryview(self.data)[self._end : end]) != num_bytes:
-            raise EOFError(f"{file.name} is shorter than it was")
+        room = memoryview(self.data)[self._end : end]
+        while room:
+            if not (count := file.readinto(room)):
+                raise EOFError(f"{file.name} is shorter than it was")
+            room = room[count:]
         self._end = end
 
 
@@ -176,12 +182,12 @@ class RowBuffer:
     """
 
     def __init__(self, num_rows: int, num_bytes: int) -> None:
-        self.lines = _Buffer(num_bytes)
+        self.texts = _Buffer(num_bytes)
         self.keys = _Buffer(num_rows * RowKeys.DTYPE.itemsize)
 
     def rows(self) -> tuple[bytes, npt.NDArray[np.void]]:
-        """The lines and the keys of all rows."""
-        return bytes(self.lines.data), np.frombuffer(self.keys.data, RowKeys.DTYPE)
+        """The texts and the keys of all rows."""
+        return bytes(self.texts.data), np.frombuffer(self.keys.data, RowKeys.DTYPE)
 
 
 def bucket_of(src_keys: Keys) -> npt.NDArray[np.int64]:
@@ -201,24 +207,21 @@ def join_starts(files: Sequence[BucketFile], folder: Path, path: str) -> SpillFi
     """Put the starts of all chunks into one file, which a partition looks into without reading."""
     with open_spill(folder, path) as out:
         for file in files:
-            out.write(file.starts.read_bytes())
+            out.write(file.read_starts())
     return out.spilled
 
 
 def open_starts(path: Path) -> npt.NDArray[np.int64]:
     """The starts of all chunks [chunks, 2, buckets + 1], of rows and of bytes, from the disk."""
     table = np.memmap(path, "<i8", "r")
-    return table.reshape(-1, 2, NUM_BUCKETS + 1)
+    return table.reshape(-1, *_STARTS_SHAPE)
 
 
-def _read_into(path: Path, places: Sequence[int], parts: Sequence[_Buffer]) -> None:
+def _read_into(file: io.FileIO, places: Sequence[int], parts: Sequence[_Buffer]) -> None:
     """What lies between each place and the next goes to the part of it."""
-    if places[0] == places[-1]:
-        return
-    with io.BufferedReader(io.FileIO(path), places[-1] - places[0]) as file:
-        file.seek(places[0])
-        for (begin, end), part in zip(pairwise(places), parts, strict=True):
-            part.fill(file, end - begin)
+    file.seek(places[0])
+    for (begin, end), part in zip(pairwise(places), parts, strict=True):
+        part.fill(file, end - begin)
 
 
 def dump_array(array: npt.NDArray[np.generic]) -> bytes:

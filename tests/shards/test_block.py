@@ -43,7 +43,7 @@ def test_samples_come_back_from_a_block_and_its_members(
 ) -> None:
     samples = data.draw(sample_lists(vocab_size))
     block = block_from_samples(samples, vocab_size)
-    again = members_to_block(block_to_members("key", block), "here")
+    again = members_to_block(block_to_members(block), "here")
     assert same_samples(list(block.samples()), samples)
     assert same_samples(list(again.samples()), samples)
 
@@ -92,8 +92,8 @@ def test_a_block_of_empty_samples_keeps_them() -> None:
 
 
 def test_members_are_the_documented_ones_and_hold_no_pickle() -> None:
-    members = block_to_members("k", make_block(3))
-    assert set(members) == {"__key__", "json", *(f"{name}.npy" for name in ARRAYS)}
+    members = block_to_members(make_block(3))
+    assert set(members) == {"json", *(f"{name}.npy" for name in ARRAYS)}
     for name in ARRAYS:
         np.load(io.BytesIO(members[f"{name}.npy"]), allow_pickle=False)
     block = make_block(3)
@@ -106,7 +106,7 @@ def test_members_are_the_documented_ones_and_hold_no_pickle() -> None:
 
 @pytest.mark.parametrize("name", ARRAYS)
 def test_a_missing_member_is_an_error_that_names_the_block(name: str) -> None:
-    members = block_to_members("k", make_block(3))
+    members = block_to_members(make_block(3))
     del members[f"{name}.npy"]
     with pytest.raises(CorruptBlobError, match=f"shard-7 block k.*{name}"):
         members_to_block(members, "shard-7 block k")
@@ -114,7 +114,7 @@ def test_a_missing_member_is_an_error_that_names_the_block(name: str) -> None:
 
 @pytest.mark.parametrize("name", ARRAYS)
 def test_an_array_of_another_length_is_an_error(name: str) -> None:
-    members = block_to_members("k", make_block(3))
+    members = block_to_members(make_block(3))
     buffer = io.BytesIO()
     np.save(buffer, np.load(io.BytesIO(members[f"{name}.npy"]))[:-1])
     with pytest.raises(CorruptBlobError, match="here"):
@@ -126,7 +126,7 @@ def test_an_array_of_another_length_is_an_error(name: str) -> None:
     [b"", b"garbage", b"\x93NUMPY\x01\x00", b"\x93NUMPY\x01\x00\xff\xff{", b"\x80\x04N."],
 )
 def test_a_member_that_is_no_array_is_an_error(payload: bytes) -> None:
-    members = block_to_members("k", make_block(3)) | {"src.npy": payload}
+    members = block_to_members(make_block(3)) | {"src.npy": payload}
     with pytest.raises(CorruptBlobError, match="here"):
         members_to_block(members, "here")
 
@@ -134,6 +134,6 @@ def test_a_member_that_is_no_array_is_an_error(payload: bytes) -> None:
 def test_a_pickled_object_array_is_never_unpickled() -> None:
     buffer = io.BytesIO()
     np.save(buffer, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    members = block_to_members("k", make_block(3)) | {"src.npy": buffer.getvalue()}
+    members = block_to_members(make_block(3)) | {"src.npy": buffer.getvalue()}
     with pytest.raises(CorruptBlobError, match=r"Object arrays|allow_pickle"):
         members_to_block(members, "here")

@@ -32,7 +32,7 @@ TINY = RetryPolicy(
     first_wait_s=0.001,
     max_wait_s=0.01,
     connect_timeout_s=2,
-    read_timeout_s=0.2,
+    read_timeout_s=0.5,  # longer than a busy machine pauses
     deadline_s=10,
 )
 

@@ -11,7 +11,7 @@ import pytest
 import webdataset
 import zstandard
 
-from shards.block import ARRAYS, block_from_samples
+from shards.block import ARRAYS, block_from_samples, block_to_members
 from shards.reader import read_shard
 from shards.writer import write_shard
 from tests.shards.helpers import (
@@ -103,6 +103,16 @@ def test_a_known_block_has_the_bytes_it_always_had() -> None:
     block = block_from_samples(make_samples(5, shortest_tgt=0), VOCAB_SIZE)
     digest = hashlib.sha256(unpack(write_shard([("b-000000", block)])[0])).hexdigest()
     assert digest == "2fe73dcc94923ab6b97eef15ba6e1469069d9e77f4860aaa5a70341f9e21c4b3"
+
+
+def test_a_shard_has_the_bytes_that_webdataset_writes() -> None:
+    keyed = [(f"b-{seed:06d}", make_block(seed=seed)) for seed in range(2)]
+    buffer = io.BytesIO()
+    # an integer mtime: a float one costs a 1 kB PAX header for every member
+    with webdataset.TarWriter(buffer, user="", group="", mtime=0, compress=False) as tar:
+        for key, block in keyed:
+            tar.write({"__key__": key, **block_to_members(block)})
+    assert unpack(write_shard(keyed)[0]) == buffer.getvalue()
 
 
 # webdataset leaves closing the file to the garbage collector

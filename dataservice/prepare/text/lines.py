@@ -22,12 +22,6 @@ class Lines:
     ends: npt.NDArray[np.int64]  # [N], where the end of each line stands
 
     @classmethod
-    def whole(cls, text: str) -> Self:
-        """The lines of a string, the last of which is ended too."""
-        points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-        return cls(text, np.flatnonzero(points == END))
-
-    @classmethod
     def of_lengths(cls, text: str, lengths: npt.NDArray[np.integer]) -> Self:
         """The lines of a string, given the characters of each text [N]."""
         return cls(text, np.cumsum(lengths.astype(np.int64) + 1) - 1)

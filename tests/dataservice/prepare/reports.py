@@ -11,7 +11,7 @@ from dataservice.prepare.report.statistics import statistics
 from dataservice.prepare.report.usage import Pieces
 from shards.lengths import count_lengths
 from shards.manifest import Manifest, Side, Split
-from tests.dataservice.prepare.lines import lines_of
+from tests.dataservice.prepare.lines import text_of
 from tests.shards.helpers import make_block, make_manifest, make_shard
 
 PAIR: dict[Side, str] = {"src": "ru", "tgt": "en"}
@@ -49,7 +49,7 @@ def split_counts(
     counts.tags.update({author: len(texts), 5: len(texts), 6: len(texts)})
     sides = list(zip(*texts, strict=True)) or [()] * len(languages)
     columns = dict(zip(languages.values(), sides, strict=True))
-    counts.add_texts({code: TextCounts.of(lines_of(column)) for code, column in columns.items()})
+    counts.add_texts({code: TextCounts.of(text_of(column)) for code, column in columns.items()})
     lengths = []
     for code, column in columns.items():
         ids = [encode(text) for text in column]

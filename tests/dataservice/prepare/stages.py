@@ -5,20 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from dataservice.prepare.chunks import CleanResult, CleanUnit, clean_chunk
 from dataservice.prepare.counts import StageCounts, merge_stages
 from dataservice.prepare.partition import (
-    SPLITS,
     Partition,
-    SplitFiles,
     SplitUnit,
     split_partitions,
     split_units,
 )
 from dataservice.prepare.rows import BucketFile, Labels, join_starts
 from dataservice.prepare.sources import read_chunks
+from dataservice.prepare.split_file import SPLITS, SplitFile
 from shards.manifest import Split
 from tests.dataservice.prepare.builds import small, write_rows
 
@@ -42,12 +39,11 @@ class Stages:
 
     def rows(self, split: Split, partition: int) -> list[Kept]:
         """The rows of one split of one partition, in order."""
-        files = SplitFiles(self.folder, partition, split)
-        src, tgt, labels = (
-            file.read_bytes().decode().split("\n")[:-1]
-            for file in (files.src, files.tgt, files.labels)
-        )
-        ids, label_rows = (np.load(file).tolist() for file in (files.ids, files.label_rows))
+        with SplitFile(self.folder, partition, split).open() as file:
+            src, tgt, labels = (
+                file.text(name).split("\n")[:-1] for name in ("src", "tgt", "labels")
+            )
+            ids, label_rows = file.ids().tolist(), file.label_rows().tolist()
         return [
             Kept(number, one, other, Labels.load(labels[at]))
             for number, one, other, at in zip(ids, src, tgt, label_rows, strict=True)

@@ -1,15 +1,23 @@
 """Target sentences of two splits → those in both, however they lie in partitions and ranges."""
 
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
 
 from dataservice.prepare import conflicts
 from dataservice.prepare.conflicts import target_conflicts
-from dataservice.prepare.partition import SplitFiles
+from dataservice.prepare.split_file import SplitFile
+from dataservice.prepare.text.keys import Keys
+from dataservice.prepare.work.sections import dump_sections
 from shards.manifest import Split
+
+
+def write_targets(folder: Path, partition: int, split: Split, keys: Keys) -> None:
+    """A file of a split that holds nothing else."""
+    path = folder / SplitFile(folder, partition, split).path
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"".join(dump_sections({"targets": keys})))
 
 
 def write(folder: Path, seed: int, num_partitions: int) -> tuple[set[int], int]:
@@ -20,10 +28,10 @@ def write(folder: Path, seed: int, num_partitions: int) -> tuple[set[int], int]:
     held: dict[str, set[int]] = {"train": set(), "val": set()}
     num_val = 0
     for partition in range(num_partitions):
-        for split, rows in (("train", 60), ("val", 25)):
+        sizes: tuple[tuple[Split, int], ...] = (("train", 60), ("val", 25))
+        for split, rows in sizes:
             keys = numbers.choice(pool, rows)
-            (folder / "split").mkdir(exist_ok=True)
-            np.save(SplitFiles(folder, partition, cast("Split", split)).targets, keys)
+            write_targets(folder, partition, split, keys)
             held[split] |= set(keys.tolist())
             num_val += rows if split == "val" else 0
     return held["train"] & held["val"], num_val
@@ -42,7 +50,6 @@ def test_a_conflict_is_what_stands_in_both_splits(
 
 
 def test_without_validation_there_is_no_conflict(tmp_path: Path) -> None:
-    (tmp_path / "split").mkdir()
-    np.save(SplitFiles(tmp_path, 0, "train").targets, np.arange(5, dtype=np.uint64))
-    np.save(SplitFiles(tmp_path, 0, "val").targets, np.zeros(0, np.uint64))
+    write_targets(tmp_path, 0, "train", np.arange(5, dtype=np.uint64))
+    write_targets(tmp_path, 0, "val", np.zeros(0, np.uint64))
     assert target_conflicts(tmp_path, 1, 0).tolist() == []

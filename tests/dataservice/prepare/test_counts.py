@@ -23,7 +23,7 @@ from dataservice.prepare.counts import (
     merge_splits,
     merge_stages,
 )
-from tests.dataservice.prepare.lines import lines_of
+from tests.dataservice.prepare.lines import text_of
 from tests.dataservice.prepare.reports import PAIR, split_counts
 
 texts = st.text(  # of one line each, as all that is cleaned
@@ -129,6 +129,6 @@ def test_an_example_is_clipped_to_what_can_be_shown(text: str, shown: str) -> No
 def test_words_are_what_spaces_part() -> None:
     counts = SplitCounts()
     counts.sources["s"] = 2
-    counts.add_texts({"de": TextCounts.of(lines_of(["ein Haus", "drei alte Häuser"]))})
+    counts.add_texts({"de": TextCounts.of(text_of(["ein Haus", "drei alte Häuser"]))})
     assert counts.num_words("de") == 5
     assert not counts.ratios.any()

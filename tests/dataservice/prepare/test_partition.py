@@ -11,13 +11,7 @@ import pytest
 
 from dataservice.prepare.counts import MAX_EXAMPLES
 from dataservice.prepare.model import TrainTexts
-from dataservice.prepare.partition import (
-    SPLITS,
-    SplitFiles,
-    load_points,
-    split_units,
-    validates,
-)
+from dataservice.prepare.partition import split_units, validates
 from dataservice.prepare.rows import (
     NUM_BUCKETS,
     BucketFile,
@@ -27,6 +21,7 @@ from dataservice.prepare.rows import (
     buckets_of,
     open_starts,
 )
+from dataservice.prepare.split_file import SPLITS, SplitFile
 from dataservice.prepare.text.keys import Keys, fold_keys
 from dataservice.prepare.text.points import CodePoints
 from dataservice.settings import BuildSettings
@@ -219,11 +214,13 @@ def test_what_a_partition_reports_is_true(tmp_path: Path) -> None:
     for kind, counter in result.tags.items():
         assert counter == Counter(getattr(row.labels, kind) for row in stages.all_rows())
     for split in SPLITS:
-        files, rows = SplitFiles(stages.folder, 0, split), stages.rows(split, 0)
-        assert np.load(files.targets).tolist() == [text_key(row.tgt) for row in rows]
+        rows = stages.rows(split, 0)
+        with SplitFile(stages.folder, 0, split).open() as file:
+            targets, lengths, counted = file.targets(), file.lengths(), file.points()
+        assert targets.tolist() == [text_key(row.tgt) for row in rows]
         sides = [row.src for row in rows], [row.tgt for row in rows]
-        assert np.load(files.lengths).tolist() == [list(map(len, side)) for side in sides]
-        for side, points in zip(sides, load_points(np.load(files.points)), strict=True):
+        assert lengths.tolist() == [list(map(len, side)) for side in sides]
+        for side, points in zip(sides, counted, strict=True):
             told = dict(zip(map(chr, points.points.tolist()), points.counts.tolist(), strict=True))
             assert told == Counter("".join(side))
 
@@ -279,11 +276,13 @@ def test_partitions_that_are_read_together_are_those_that_are_read_alone(tmp_pat
 def test_rows_that_were_cut_are_an_error_and_not_fewer_rows(tmp_path: Path) -> None:
     run_stages(tmp_path, tagged_rows(20))
     file = BucketFile.of_chunk(tmp_path, 0)
-    rows = tmp_path / f"{file.stem}.rows"
-    size = rows.stat().st_size
-    rows.write_bytes(rows.read_bytes()[:-1])
+    starts = open_starts(tmp_path / "starts")[0]
+    rows, size = starts[:, -1].tolist()
+    file.read_into(starts, [0, NUM_BUCKETS], [RowBuffer(rows, size)])
+    path = tmp_path / file.path
+    path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(EOFError, match="shorter than it was"):
-        file.read_into(open_starts(tmp_path / "starts")[0], [0, NUM_BUCKETS], [RowBuffer(20, size)])
+        file.read_into(starts, [0, NUM_BUCKETS], [RowBuffer(rows, size)])
 
 
 def test_a_text_of_several_lines_is_never_written() -> None:

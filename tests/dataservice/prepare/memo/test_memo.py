@@ -42,7 +42,7 @@ def assert_same(memo: WordMemo, texts: Sequence[str]) -> None:
     assert lengths.tolist() == [len(one) for one in expected]
     assert ids.tolist() == list(itertools.chain.from_iterable(expected))
     rows = [row for row, text in enumerate(texts) if "\n" not in text]
-    ids, lengths = memo.encode_lines(lines_of(texts[row] for row in rows))
+    ids, lengths = memo.encode_lines(lines_of([texts[row] for row in rows]))
     assert lengths.tolist() == [len(expected[row]) for row in rows]
     assert ids.tolist() == [one for row in rows for one in expected[row]]
 

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dataservice.prepare.text import keys as keys_module
-from dataservice.prepare.text.keys import combine, fold_keys, in_sorted, mix
+from dataservice.prepare.text.keys import combine, first_of_each, fold_keys, in_sorted, mix
 from dataservice.prepare.text.points import CodePoints
 from tests.dataservice.prepare.builds import text_key
 
@@ -110,3 +110,9 @@ def test_mixing_loses_nothing(values: list[int]) -> None:
 def test_what_is_found_in_a_sorted_array_is_in_it(values: list[int], known: list[int]) -> None:
     found = in_sorted(np.array(values, np.uint64), np.unique(np.array(known, np.uint64)))
     assert found.tolist() == [value in known for value in values]
+
+
+@given(st.lists(st.sampled_from([0, 1, 2**63, 2**64 - 1]) | st.integers(0, 2**64 - 1)))
+def test_the_first_of_equal_values_is_found_wherever_they_stand(values: list[int]) -> None:
+    found = first_of_each(np.array(values, np.uint64))
+    assert found.tolist() == [values.index(value) for value in values]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dataservice.prepare.counts import TextCounts
 from dataservice.prepare.text.lines import Lines
-from tests.dataservice.prepare.lines import lines_of
+from tests.dataservice.prepare.lines import lines_of, text_of
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=6)
 rows = st.lists(st.tuples(texts, st.booleans()), max_size=8)
@@ -22,6 +22,7 @@ def test_lines_are_the_texts_that_they_were_made_of(some: list[str]) -> None:
     again = Lines.of_lengths(lines.text, lines.lengths.astype(np.uint32))
     assert listed(lines) == listed(again) == some
     assert lines.lengths.tolist() == list(map(len, some))
+    assert TextCounts.of(lines.text).lengths.tolist() == list(map(len, some))
 
 
 @given(rows)
@@ -35,9 +36,9 @@ def test_what_is_taken_is_what_the_mask_keeps(some: list[tuple[str, bool]]) -> N
 def test_characters_without_those_of_some_texts_are_those_of_the_rest(
     some: list[tuple[str, bool]],
 ) -> None:
-    whole = TextCounts.of(lines_of([text for text, _ in some])).points
+    whole = TextCounts.of(text_of(text for text, _ in some)).points
     gone, left = (
-        TextCounts.of(lines_of([text for text, keep in some if keep is kept])).points
+        TextCounts.of(text_of(text for text, keep in some if keep is kept)).points
         for kept in (False, True)
     )
     rest = whole - gone
