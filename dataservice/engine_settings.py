@@ -1,8 +1,8 @@
 """What runs a build, and for how long an unfinished one is kept; none of it decides the version."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 
 class EngineSettings(BaseModel):
@@ -58,3 +58,12 @@ class EngineSettings(BaseModel):
             "it is neither `auto` nor HOST:PORT of a head node; a build is no Ray client (ray://), "
             "run it on a machine of the cluster"
         )
+
+    @model_validator(mode="after")
+    def _used_address(self) -> Self:
+        if self.ray_address and self.engine != "ray":
+            raise ValueError(
+                f"ray_address is {self.ray_address!r}, and engine {self.engine!r} reads none; set "
+                "engine to ray, or leave the address out"
+            )
+        return self

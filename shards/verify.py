@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ from shards.dataset import Dataset
 from shards.errors import ShardError
 from shards.lengths import ShardLengths, lengths_of, load_lengths, same_lengths
 from shards.manifest import Manifest, ShardInfo, Side, Split, SplitInfo
+
+_ID_RANGES: Final = 16
+_RANGE_SHIFT: Final = np.uint64(60)
 
 
 @dataclass(slots=True)
@@ -27,49 +31,57 @@ class Findings:
 
 def verify_dataset(dataset: Dataset, report: Report = silent) -> Findings:
     """Read every blob of a version and check bytes, counts, ids, tokens, tags and the split."""
-    findings = Findings()
+    manifest, findings = dataset.manifest, Findings()
     _check_tokenizer(dataset, findings)
-    told = {split: _told_lengths(dataset, info, findings) for split, info in _splits(dataset)}
     # the smaller split first: of the other one no text need be held
-    by_size = sorted(_splits(dataset), key=lambda entry: entry[1].samples)
-    shards = [(split, shard) for split, info in by_size for shard in info.shards]
-    ids: list[npt.NDArray[np.uint64]] = []
-    leaks = {
-        side: _Leaks(by_size[0][0] if len(by_size) > 1 else None)
-        for side in dataset.manifest.languages
-    }
-    lengths: dict[Split, list[ShardLengths]] = {split: [] for split in dataset.manifest.splits}
-    sources = np.zeros(len(dataset.manifest.sources), np.int64)
-    for number, (split, shard) in enumerate(shards):
-        blocks = _blocks(dataset, shard, findings)
-        if blocks:
-            lengths[split].append(lengths_of(blocks))
-        for block in blocks:
-            findings.problems += _block_problems(block, shard, dataset.manifest)
-            ids.append(block.id.copy())  # a view would keep the whole shard
-            for side, found in leaks.items():
-                found.add(split, _text_keys(block, side, dataset.manifest.tags.prefix_tokens))
-            sources += np.bincount(block.source, minlength=len(sources))[: len(sources)]
-            findings.blocks += 1
-            findings.samples += block.num_samples
-            findings.tokens += len(block.src) + len(block.tgt)
-        report("verify", number + 1, len(shards))
+    by_size = sorted(manifest.splits.items(), key=lambda entry: entry[1].samples)
+    together = _Together(manifest, by_size[0][0] if len(by_size) > 1 else None)
+    done, total = 0, sum(len(info.shards) for _, info in by_size)
+    for split, info in by_size:
+        told = _told_lengths(dataset, info, findings)
+        for number, shard in enumerate(info.shards):
+            blocks = _blocks(dataset, shard, findings)
+            for block in blocks:
+                findings.problems += _block_problems(block, shard, manifest)
+                together.add(split, block)
+                findings.blocks += 1
+                findings.samples += block.num_samples
+                findings.tokens += len(block.src) + len(block.tgt)
+            if blocks and told:
+                findings.problems += _length_problems(blocks, told[number], shard, info)
+            done += 1
+            report("verify", done, total)
     if not findings.problems:
-        findings.problems += _id_problems(ids)
-        for split, info in _splits(dataset):
-            findings.problems += _length_problems(lengths[split], told[split], info)
-        for side, found in leaks.items():
-            findings.problems += found.problems(side)
-        findings.problems += [
-            f"source {info.name!r} has {number} samples, the manifest says {info.samples}"
-            for info, number in zip(dataset.manifest.sources, sources.tolist(), strict=True)
-            if number != info.samples
-        ]
+        findings.problems += together.problems(manifest)
     return findings
 
 
-def _splits(dataset: Dataset) -> list[tuple[Split, SplitInfo]]:
-    return list(dataset.manifest.splits.items())
+class _Together:
+    """What all blocks together must be like: about 10 bytes a sample are held for it."""
+
+    def __init__(self, manifest: Manifest, held: Split | None) -> None:
+        self._ids: list[npt.NDArray[np.uint64]] = []
+        self._leaks = {side: _Leaks(held) for side in manifest.languages}
+        self._prefix = manifest.tags.prefix_tokens
+        self._sources = np.zeros(len(manifest.sources), np.int64)
+
+    def add(self, split: Split, block: Block) -> None:
+        """Count one block; those of the split that is held come first."""
+        self._ids.append(block.id.copy())  # a view would keep the whole shard
+        for side, found in self._leaks.items():
+            found.add(split, _text_keys(block, side, self._prefix))
+        num_sources = len(self._sources)
+        self._sources += np.bincount(block.source, minlength=num_sources)[:num_sources]
+
+    def problems(self, manifest: Manifest) -> Iterator[str]:
+        yield from _id_problems(self._ids)
+        for side, found in self._leaks.items():
+            yield from found.problems(side)
+        for info, number in zip(manifest.sources, self._sources.tolist(), strict=True):
+            if number != info.samples:
+                yield (
+                    f"source {info.name!r} has {number} samples, the manifest says {info.samples}"
+                )
 
 
 def _check_tokenizer(dataset: Dataset, findings: Findings) -> None:
@@ -165,18 +177,22 @@ class _Leaks:
 
 
 def _id_problems(ids: list[npt.NDArray[np.uint64]]) -> Iterator[str]:
-    values = np.concatenate([np.zeros(0, np.uint64), *ids])
-    values.sort()  # in place: a copy of all ids less
-    if repeated := int((values[1:] == values[:-1]).sum()):
+    repeated = 0
+    for number in range(_ID_RANGES):  # so that a copy of few is there at a time
+        part = np.concatenate(
+            [np.zeros(0, np.uint64), *(one[one >> _RANGE_SHIFT == number] for one in ids)]
+        )
+        part.sort()
+        repeated += int((part[1:] == part[:-1]).sum())
+    if repeated:
         yield f"{repeated} pair ids occur more than once; build the data set again"
 
 
 def _length_problems(
-    found: list[ShardLengths], told: list[ShardLengths], info: SplitInfo
+    blocks: list[Block], told: ShardLengths, shard: ShardInfo, info: SplitInfo
 ) -> Iterator[str]:
-    for shard, one, other in zip(info.shards, found, told, strict=True):
-        if not same_lengths(one, other):
-            yield (
-                f"shard {shard.path}: its samples do not have the lengths that the table "
-                f"{info.lengths.path} says; build the data set again"
-            )
+    if not same_lengths(lengths_of(blocks), told):
+        yield (
+            f"shard {shard.path}: its samples do not have the lengths that the table "
+            f"{info.lengths.path} says; build the data set again"
+        )

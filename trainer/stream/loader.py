@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from shards.cli.child import follow_parent
+from shards.cli.child import follow_parent, uninterrupted
 from shards.errors import PrometheusError
 from trainer.stream.background import prefetch
 from trainer.stream.batching import Batch, BatchGroup
@@ -57,11 +57,17 @@ def read_batches(stream: BatchStream, num_workers: int = 0) -> Iterator[Batch]:
         generator=torch.Generator(),
         multiprocessing_context="spawn",
     )
-    for item in loader:
-        if isinstance(item, PrometheusError):
-            raise item
-        for group in item:
-            yield from group.batches()
+    with uninterrupted():
+        items = iter(loader)
+    try:
+        for item in items:
+            if isinstance(item, PrometheusError):
+                raise item
+            for group in item:
+                yield from group.batches()
+    finally:
+        with uninterrupted():
+            del items  # which ends the workers
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,16 @@
 """A function and its arguments → results, each made in a new process."""
 
-import contextlib
 import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import forkserver, resource_tracker
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Final, TypeVar
 
-from shards.cli.child import follow_parent
+from shards.cli.child import follow_parent, uninterrupted
 from shards.errors import PrometheusError
 from trainer.errors import TrainingError
 
@@ -43,7 +42,7 @@ def in_new_processes(
                 receiver, sender = context.Pipe(duplex=False)
                 # no daemon: it may have loader workers of its own
                 process = context.Process(target=_work, args=(function, waiting.pop(), sender))
-                with _uninterrupted():
+                with uninterrupted():
                     process.start()
                     running[receiver] = process
                 sender.close()
@@ -57,25 +56,14 @@ def in_new_processes(
             _end(left)
 
 
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C has to wait; what is started meanwhile never hears of it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _start_server() -> None:
     """Start what new processes are forked from, if it is not running yet."""
     forkserver.set_forkserver_preload([_IMPORTED])
     # else it would look for the package in the working directory first, and find any other
     told = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"
-    resource_tracker.ensure_running()  # first: it would let Ctrl-C in again
     try:
-        with _uninterrupted():
+        with uninterrupted():
             forkserver.ensure_running()
     finally:
         del os.environ["PYTHONSAFEPATH"]

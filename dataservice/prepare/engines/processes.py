@@ -2,18 +2,15 @@
 
 import multiprocessing
 import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import resource_tracker
 from types import TracebackType
 from typing import Any, Self
 
 from dataservice.prepare.engines.base import MAX_DEATHS, Result, Unit, worker_died
-from shards.cli.child import follow_parent
+from shards.cli.child import follow_parent, uninterrupted
 
 
 class ProcessEngine:
@@ -26,7 +23,6 @@ class ProcessEngine:
         self._running: set[Future[Any]] = set()
 
     def __enter__(self) -> Self:
-        resource_tracker.ensure_running()  # its start undoes what _submit does
         return self
 
     def __exit__(
@@ -112,20 +108,6 @@ def _new_pool(processes: int) -> ProcessPoolExecutor:
 def _submit(
     pool: ProcessPoolExecutor, function: Callable[[Unit], Result], unit: Unit
 ) -> Future[Result]:
-    """Submit a unit; Ctrl-C waits until the workers that this starts are whole.
-
-    They inherit the mask, so Ctrl-C is ours from their birth. The handler is put off as well: any
-    other thread may take the signal, and the handler would still run in this one.
-    """
-    if threading.current_thread() is not threading.main_thread():
+    """Submit a unit, which may start a worker."""
+    with uninterrupted():
         return pool.submit(function, unit)
-    held: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return pool.submit(function, unit)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, handler)
-        if held:
-            signal.raise_signal(signal.SIGINT)

@@ -155,12 +155,17 @@ def test_an_engine_whose_package_is_missing_says_what_to_install(
 @pytest.mark.parametrize("address", ["ray://head:10001", "head", ":6379", "head:", "http://h:1/x"])
 def test_an_address_that_is_no_head_node_is_refused(address: str) -> None:
     with pytest.raises(ValidationError, match=r"HOST:PORT of a head node"):
-        EngineSettings(ray_address=address)
+        EngineSettings(engine="ray", ray_address=address)
 
 
 @pytest.mark.parametrize("address", ["", "auto", "head:6379", "10.0.0.1:6379", "[::1]:6379"])
 def test_an_address_of_a_head_node_is_taken(address: str) -> None:
-    assert EngineSettings(ray_address=address).ray_address == address
+    assert EngineSettings(engine="ray", ray_address=address).ray_address == address
+
+
+def test_an_address_that_no_engine_reads_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"'auto'.*'processes' reads none; set engine to ray"):
+        EngineSettings(ray_address="auto")
 
 
 def our_errors() -> list[type[PrometheusError]]:

@@ -420,15 +420,10 @@ def test_a_check_that_is_ended_leaves_no_process(
     wait_until_gone(process.pid)
     assert process.returncode == (130 if number == signal.SIGINT else -9)
     if number == signal.SIGINT:
-        told = (
+        assert errors == (
             "error: interrupted; what was not finished was not published; "
             "run the same command again\n"
         )
-        if workers == "0":
-            assert errors == told
-        # torch and Python say more, before or after, where workers are interrupted as they start
-        ours = [line for line in errors.splitlines(keepends=True) if line.startswith("error: ")]
-        assert ours == [told]
 
 
 def processes_of(group: int) -> list[str]:
