@@ -5,6 +5,7 @@ these, nor an end of line.
 """
 
 import io
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -163,15 +164,10 @@ class _Buffer:
         self.data = bytearray(num_bytes)
         self._end = 0
 
-    def fill(self, file: io.FileIO, num_bytes: int) -> None:
-        """Read as many bytes as are asked for, or raise EOFError."""
-        end = self._end + num_bytes
-        room = memoryview(self.data)[self._end : end]
-        while room:
-            if not (count := file.readinto(room)):
-                raise EOFError(f"{file.name} is shorter than it was")
-            room = room[count:]
-        self._end = end
+    def room(self, num_bytes: int) -> memoryview:
+        """Where the next bytes go."""
+        begin, self._end = self._end, self._end + num_bytes
+        return memoryview(self.data)[begin : self._end]
 
 
 class RowBuffer:
@@ -218,10 +214,25 @@ def open_starts(path: Path) -> npt.NDArray[np.int64]:
 
 
 def _read_into(file: io.FileIO, places: Sequence[int], parts: Sequence[_Buffer]) -> None:
-    """What lies between each place and the next goes to the part of it."""
-    file.seek(places[0])
-    for (begin, end), part in zip(pairwise(places), parts, strict=True):
-        part.fill(file, end - begin)
+    """What lies between each place and the next goes to the part of it; all at once if it can."""
+    rooms = [
+        part.room(end - begin) for (begin, end), part in zip(pairwise(places), parts, strict=True)
+    ]
+    place = places[0]
+    while place < places[-1]:
+        if not (count := os.preadv(file.fileno(), rooms, place)):
+            raise EOFError(f"{file.name} is shorter than it was")
+        place += count
+        rooms = _behind(rooms, count)
+
+
+def _behind(rooms: Sequence[memoryview], count: int) -> list[memoryview]:
+    """What is left of rooms when so many bytes are in them."""
+    left = []
+    for room in rooms:
+        left.append(room[count:])
+        count = max(0, count - len(room))
+    return left
 
 
 def dump_array(array: npt.NDArray[np.generic]) -> bytes:

@@ -1,5 +1,6 @@
 """Pairs → partitions and splits: duplicates meet, and train and val never share a sentence."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -271,6 +272,22 @@ def test_partitions_that_are_read_together_are_those_that_are_read_alone(tmp_pat
     together = run_stages(tmp_path / "together", rows, 200).all_rows()
     assert together == run_stages(tmp_path / "alone", rows, 200, each).all_rows()
     assert sorted(together) == sorted(run_stages(tmp_path / "whole", rows).all_rows())
+
+
+@pytest.mark.parametrize("most", [1, 7, 100_000])
+def test_rows_are_whole_however_little_a_read_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    rows, together = tagged_rows(60), [range(3)]
+    expected = run_stages(tmp_path / "plain", rows, 3, together).all_rows()
+    read = os.preadv
+
+    def read_little(file: int, rooms: Sequence[memoryview], place: int) -> int:
+        first = next(room for room in rooms if room)
+        return read(file, [first[:most]], place)
+
+    monkeypatch.setattr(os, "preadv", read_little)
+    assert run_stages(tmp_path / "little", rows, 3, together).all_rows() == expected
 
 
 def test_rows_that_were_cut_are_an_error_and_not_fewer_rows(tmp_path: Path) -> None:
