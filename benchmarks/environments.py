@@ -3,10 +3,12 @@
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from benchmarks.session import Session
 
 LOCK: Final = Path(__file__).parents[1] / "requirements" / "dev.txt"
 
@@ -18,6 +20,21 @@ class SystemInfo:
     name: str
     requirements: str | None  # None: the environment that runs this, with the project's own lock
     packages: tuple[str, ...]
+
+
+def install(systems: Iterable[SystemInfo], lists: Path, session: Session) -> None:
+    """Tell a session the interpreter of each system, or that its packages do not install."""
+    for info in systems:
+        if info.requirements is None:
+            continue
+        wanted = lists / f"{info.requirements}.txt"
+        try:
+            python = prepare(session.work / "environments", wanted, session.tell)
+        except subprocess.CalledProcessError as error:
+            told = f"not installed: exit {error.returncode}"
+            session.keep(f"describe/{info.name}", {"error": told})
+        else:
+            session.pythons[info.name] = str(python)
 
 
 def prepare(folder: Path, wanted: Path, tell: Callable[[str], object]) -> Path:

@@ -29,9 +29,9 @@ class OtherRunError(Exception):
 class Session:
     """The measurements of one run; those of an earlier one that was stopped may be kept.
 
-    `module` is run for each request, as a program. `how` is what measurements depend on: settings,
-    machine, the code that measures. Those that were made in another way are never mixed with new
-    ones.
+    `module` is run for each request, as a program, with a `cache` folder for its system. `how` is
+    what measurements depend on: settings, machine, the code that measures. Those that were made in
+    another way are never mixed with new ones.
 
     Raises:
         OtherRunError: when those that are to be kept were.
@@ -66,6 +66,7 @@ class Session:
         """One measurement, unless it is there already; a failure is a result, too."""
         if key not in self.done:
             self.tell(f"{datetime.now():%H:%M:%S} {key}")
+            request["cache"] = str(self.work / "cache" / request["system"])
             python = self.pythons.get(request["system"], sys.executable)
             self.keep(key, run_measurement(self.module, request, timeout_s, python))
             if "error" in self.done[key]:
@@ -77,6 +78,11 @@ class Session:
         """Store a measurement, or what was found out about it later."""
         self.done[key] = result
         write_json(self._file, {"how": self.how, "measurements": self.done})
+
+    def write_results(self, path: Path, told: dict[str, Any]) -> None:
+        """The whole file or none of it; errors name files, and where they lay says nothing."""
+        text = json.dumps(told).replace(str(self.work), "work")
+        write_json(path, json.loads(text))
 
 
 def write_json(path: Path, told: dict[str, Any]) -> None:

@@ -1,12 +1,12 @@
-"""The command line → what is measured, and a name for the code that measures it."""
+"""The command line → what is measured, and by which code."""
 
 import argparse
-import hashlib
 import os
 from pathlib import Path
 from typing import Final
 
 from benchmarks.environments import SystemInfo
+from benchmarks.options import add_run_options
 
 HERE: Final = Path(__file__).parent
 OURS: Final = "ours"
@@ -22,20 +22,10 @@ NO_CORPUS: Final = (
     "error: no corpus is named, so nothing was measured; name a file of real pairs with --corpus "
     "or in PROMETHEUS_CORPUS (.jsonl with `ru` and `en`, plain, .gz or .zst)"
 )
-_MEASURED: Final = (
+MEASURED: Final = (
     *(f"benchmarks/prepare/{name}.py" for name in ("measure", "ours_alone", "corpus", "expand")),
     *("benchmarks/prepare/systems", "shards", "dataservice"),
 )
-
-
-def code_digest() -> str:
-    """Names all code that a measurement of ours depends on."""
-    digest = hashlib.sha256()
-    for place in _MEASURED:
-        path = HERE.parents[1] / place
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -57,7 +47,5 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--without-checks", action="store_true", help="read nothing back")
     parser.add_argument("--corpus", type=Path, default=os.environ.get("PROMETHEUS_CORPUS"))
-    parser.add_argument("--work", type=Path, default=HERE / "work", help="may be deleted later")
-    parser.add_argument("--resume", action="store_true", help="keep what was measured already")
-    parser.add_argument("--results", type=Path, default=HERE / "results.json")
+    add_run_options(parser, HERE)
     return parser.parse_args(arguments)

@@ -8,23 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-import matplotlib as mpl
-
-mpl.use("svg")
-
 import matplotlib.pyplot as plt
 
+from benchmarks.plots import write_plots
 from benchmarks.prepare.figures import OURS, Results, size_name
 
-_STYLE: Final = {
-    "font.size": 9,
-    "svg.hashsalt": "prepare",  # equal results give equal files
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "white",
-}
 _OURS_COLORS: Final = ("#d1603d", "#e8a78f")
 _PEER_COLORS: Final = ("#1b5e8c", "#9cc3dc")
 
@@ -90,14 +78,8 @@ def scale(results: Results) -> Any:
 def main(results_file: str, folder: str) -> None:
     """Write one SVG for each plot."""
     results = Results(json.loads(Path(results_file).read_text(encoding="utf-8")))
-    with plt.rc_context(_STYLE):
-        for make in (speed, scale):
-            if make is scale and not results.scale():
-                continue
-            figure = make(results)
-            path = Path(folder) / f"prepare-{make.__name__}.svg"
-            figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
-            plt.close(figure)
+    plots = (speed, scale) if results.scale() else (speed,)
+    write_plots("prepare", results, plots, Path(folder))
 
 
 if __name__ == "__main__":

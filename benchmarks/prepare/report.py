@@ -3,7 +3,6 @@
 python -m benchmarks.prepare.report      # `make bench-prepare` does it, and the plots
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 from benchmarks.cells import NOTHING, bars_table, bold, number, rounded, spread_cell, table
 from benchmarks.figures import short
+from benchmarks.options import parse_report_options
 from benchmarks.prepare.figures import OURS, Results, size_name
 from benchmarks.prepare.sections import (
     commands_section,
@@ -18,9 +18,9 @@ from benchmarks.prepare.sections import (
     reshards_section,
     scale_section,
 )
+from benchmarks.report import replace_marked, settings_section
 
 HERE: Final = Path(__file__).parent
-ROOT: Final = HERE.parents[1]
 BEGIN: Final = "<!-- from benchmarks/prepare: make bench-prepare -->"
 END: Final = "<!-- end of benchmarks/prepare -->"
 
@@ -44,7 +44,7 @@ def page(results: Results) -> str:
         "## Millions of pairs\n",
         scale_section(results),
         "## How each system was set\n",
-        _settings(results),
+        settings_section(results.measurements, results.systems, {"settings": "Settings"}),
         _AGAIN,
     ]
     text = "\n".join(part.rstrip("\n") + "\n" for part in parts if part)
@@ -129,21 +129,6 @@ def _does(results: Results) -> str:
     )
 
 
-def _settings(results: Results) -> str:
-    rows = []
-    for system in results.systems:
-        told = results.measurements[f"describe/{system}"]
-        versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
-        rows.append((told["name"], told["settings"], versions))
-    left_out = [
-        f"- {key.removeprefix('describe/')} is left out: {short(str(value['error']))}"
-        for key, value in results.measurements.items()
-        if key.startswith("describe/") and "error" in value
-    ]
-    text = table(("", "Settings", "Versions"), rows)
-    return text + ("\n" + "\n".join(left_out) + "\n" if left_out else "")
-
-
 _AGAIN: Final = """## Measure it yourself
 
 ```sh
@@ -182,29 +167,9 @@ def readme_table(results: Results) -> str:
     )
 
 
-def replace_marked(path: Path, text: str) -> None:
-    """Put a text, which has the marks, in place of what stands between them in a file.
-
-    Raises:
-        ValueError: when the marks are not there.
-    """
-    old = path.read_text(encoding="utf-8")
-    begin, end = old.index(BEGIN), old.index(END) + len(END)
-    path.write_text(old[:begin] + text + old[end:], encoding="utf-8")
-
-
-def marked(path: Path) -> str:
-    """What stands between the marks in a file, with them."""
-    text = path.read_text(encoding="utf-8")
-    return text[text.index(BEGIN) : text.index(END) + len(END)]
-
-
 def main() -> None:
     """Entry point."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--results", type=Path, default=HERE / "results.json")
-    parser.add_argument("--root", type=Path, default=ROOT, help="holds docs/ and README.md")
-    options = parser.parse_args()
+    options = parse_report_options(__doc__, HERE)
     results = Results(json.loads(options.results.read_text(encoding="utf-8")))
     for path, text in (("docs/prepare.md", page(results)), ("README.md", readme_table(results))):
         replace_marked(options.root / path, text)

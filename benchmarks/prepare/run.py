@@ -9,19 +9,19 @@ measurements are kept in the work folder: --resume goes on where a run was stopp
 import argparse
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 
-from benchmarks.environments import SystemInfo, prepare
+from benchmarks.environments import SystemInfo, install
 from benchmarks.machine import machine
+from benchmarks.options import code_digest
 from benchmarks.prepare.corpus import Size, copy_plain
 from benchmarks.prepare.expand import expand
-from benchmarks.prepare.options import HERE, NO_CORPUS, OURS, SYSTEMS, code_digest, parse_options
-from benchmarks.session import OtherRunError, Session, write_json
+from benchmarks.prepare.options import HERE, MEASURED, NO_CORPUS, OURS, SYSTEMS, parse_options
+from benchmarks.session import OtherRunError, Session
 
 CORE: Final = max(os.sched_getaffinity(0))
 """That on which everything is measured: the first one has more of the system's own work."""
@@ -46,7 +46,6 @@ class Run:
             "cores": [CORE],
             "corpus": str(self.corpus),
             "folder": str(work / "data" / system),
-            "cache": str(work / "cache" / system),
             "model": str(work / "models" / f"{size}.model"),
             "tokenizer": str(work / "models" / f"{size}.json"),
             "vocab_size": size,
@@ -54,18 +53,8 @@ class Run:
         return self.session.measure(key, _TIMEOUT_S, system=system, kind=kind, **(request | more))
 
     def install(self) -> None:
-        """Make the environments; a system whose packages do not install is left out, by name."""
-        for info in self.systems:
-            if info.requirements is None:
-                continue
-            wanted = HERE / "requirements" / f"{info.requirements}.txt"
-            try:
-                python = prepare(self.session.work / "environments", wanted, self.session.tell)
-            except subprocess.CalledProcessError as error:
-                told = f"not installed: exit {error.returncode}"
-                self.session.keep(f"describe/{info.name}", {"error": told})
-            else:
-                self.session.pythons[info.name] = str(python)
+        """Make the environments; a system that cannot be described is left out, by name."""
+        install(self.systems, HERE / "requirements", self.session)
         self.systems = [info for info in self.systems if self._describe(info)]
 
     def _describe(self, info: SystemInfo) -> bool:
@@ -174,7 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
     console.print("copying the corpus")
     size: Size = copy_plain(options.corpus, corpus, options.pairs)
     facts = machine()
-    how = {"pairs": size.pairs, "text_bytes": size.text_bytes, "code": code_digest()}
+    how = {"pairs": size.pairs, "text_bytes": size.text_bytes, "code": code_digest(MEASURED)}
     how |= {"sizes": options.sizes, "scaling_pairs": options.scaling_pairs}
     how |= {"cpu": facts["cpu"], "kernel": facts["kernel"]}
     try:
@@ -191,9 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
         **{name: how[name] for name in ("pairs", "text_bytes", "code", "sizes", "scaling_pairs")},
         "measurements": session.done | _kept_scale(options.results),
     }
-    # errors name files; where they lay says nothing
-    text = json.dumps(result).replace(str(work), "work")
-    write_json(options.results, json.loads(text))
+    session.write_results(options.results, result)
     console.print(f"wrote {options.results}")
     return 0
 

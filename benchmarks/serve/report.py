@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks.serve.results import Bar, Results, Spread, What, bars
+from benchmarks.figures import Bar, Spread
+from benchmarks.serve.results import Results, What, bars
 
 HERE: Final = Path(__file__).parent
 PAGE: Final = HERE.parents[1] / "docs" / "serving.md"
@@ -72,7 +73,7 @@ def page(results: Results) -> str:
 
 def _verdicts(found: Sequence[Bar]) -> str:
     rows = [("Promise, worst case", "Measured", "")]
-    rows += [(bar.text, bar.figure, "met" if bar.met else "**missed**") for bar in found]
+    rows += [(bar.promise, bar.measured, "met" if bar.met else "**missed**") for bar in found]
     missed = sum(not bar.met for bar in found)
     told = "All are met." if not missed else f"{missed} of {len(found)} are missed."
     return f"{_table(rows)}\n{told}\n"

@@ -1,11 +1,11 @@
 """results.json → figures by case, ratios to a peer in the same round, and bars met or missed."""
 
 import json
-import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
+
+from benchmarks.figures import Bar, Spread
 
 MIN_BLOB_RATIO: Final = 2.5
 MAX_CPU_S_PER_GB: Final = 0.7
@@ -14,28 +14,6 @@ MIN_MANIFEST_RATIO: Final = 0.9
 MIN_NGINX_RATIO: Final = 0.9
 
 What = Literal["blob", "manifest", "known manifest"]
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Median, least and most over the rounds."""
-
-    median: float
-    least: float
-    most: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread":
-        return cls(statistics.median(values), min(values), max(values))
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A promise, the figure that stands for it, and whether it holds."""
-
-    text: str
-    figure: str
-    met: bool
 
 
 class Results:

@@ -1,38 +1,14 @@
 """results.json → medians and spreads by system, and the bars with what was measured."""
 
-import re
-import statistics
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, Final
+
+from benchmarks.figures import Bar, Spread, short
 
 OURS: Final = "ours"
 SHARES: Final = ("0.5", "0.9")
 BLOCKS: Final = "webdataset_blocks"
 """webdataset over our own idea of a shard: shown, but nobody's recommended format."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """A figure of several rounds."""
-
-    median: float
-    least: float
-    most: float
-
-    @classmethod
-    def of(cls, values: Iterable[float]) -> "Spread":
-        found = list(values)
-        return cls(statistics.median(found), min(found), max(found))
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """What the project asks of itself, and what this run says of it."""
-
-    promise: str
-    measured: str
-    met: bool
 
 
 class Results:
@@ -94,14 +70,6 @@ class Results:
         """The bar as it stands when a measurement for it failed; None when none did."""
         errors = [one["error"] for key in prefixes for one in self.asked(key) if "error" in one]
         return Bar(promise, f"failed: {short(str(errors[0]))}", False) if errors else None
-
-
-def short(error: str) -> str:
-    """The first sentence of an error, without the paths of a machine."""
-    text = re.sub(r"([0-9a-f]{12})[0-9a-f]{52}", r"\1…", error)
-    text = re.sub(r"(?<![\w/])(/[\w.-]+){2,}/?", "…", text)
-    text = re.sub(r"^(?:\w+\.)+(\w+: )", r"\1", text)
-    return text if len(text) <= 160 else text[:159] + "…"
 
 
 def _speed_bar(place: str, what: str) -> Callable[[Results], Bar | None]:

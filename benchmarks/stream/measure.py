@@ -21,8 +21,8 @@ from typing import Any, Final, NamedTuple, cast
 import numpy as np
 import torch
 
+from benchmarks.session import answer
 from benchmarks.stream.corpus import PAD, make_corpus
-from benchmarks.stream.session import answer
 from benchmarks.stream.systems.base import BATCH_SIZE, Access, PaddedBatch, System
 
 _RESUMED_BATCHES: Final = 200  # compared with the uninterrupted epoch

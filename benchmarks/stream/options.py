@@ -1,29 +1,29 @@
-"""The command line → what is measured, and a name for the code that measures it."""
+"""The command line → what is measured, and by which code."""
 
 import argparse
-import hashlib
 import os
 from pathlib import Path
 from typing import Final
 
-from benchmarks.stream.environments import SYSTEMS
+from benchmarks.environments import SystemInfo
+from benchmarks.options import add_run_options
 
 HERE: Final = Path(__file__).parent
-_MEASURED: Final = (
+OURS: Final = "ours"
+SYSTEMS: Final = (
+    SystemInfo(OURS, None, ("torch", "numpy", "zstandard", "urllib3")),
+    SystemInfo("litdata_zstd", "peers", ("litdata", "zstd")),
+    SystemInfo("hf_parquet", "peers", ("datasets", "pyarrow")),
+    SystemInfo("mosaic_mds", "mosaic", ("mosaicml-streaming",)),
+    SystemInfo("webdataset_pairs", "peers", ("webdataset",)),
+    SystemInfo("webdataset_blocks", "peers", ("webdataset",)),
+    SystemInfo("energon_crude", "energon", ("megatron-energon",)),
+)
+MEASURED: Final = (
     *("benchmarks/stream/measure.py", "benchmarks/stream/ours_alone.py"),
     *("benchmarks/stream/corpus.py", "benchmarks/stream/systems"),
     *("shards", "trainer", "dataservice"),
 )
-
-
-def code_digest() -> str:
-    """Names all code that a measurement of ours depends on."""
-    digest = hashlib.sha256()
-    for place in _MEASURED:
-        path = HERE.parents[1] / place
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -32,7 +32,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         description="Measure the stream beside its peers, in turns; writes results.json.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    names = [info.module for info in SYSTEMS]
+    names = [info.name for info in SYSTEMS]
     parser.add_argument("--pairs", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--limit-s", type=float, default=8, help="of one reading")
@@ -47,7 +47,5 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
         default=os.environ.get("PROMETHEUS_CORPUS"),
         help="JSON lines of real pairs, for padding; left out if not given",
     )
-    parser.add_argument("--work", type=Path, default=HERE / "work", help="may be deleted later")
-    parser.add_argument("--resume", action="store_true", help="keep what was measured already")
-    parser.add_argument("--results", type=Path, default=HERE / "results.json")
+    add_run_options(parser, HERE)
     return parser.parse_args(arguments)

@@ -114,7 +114,9 @@ def _wait_shares(url: str, run_dir: Path, steps: int, model: tuple[str, ...]) ->
     command += ["--max-steps", str(steps), "--batch-size", str(BATCH_SIZE), "--device", "cpu"]
     command += ["--eval-every", str(10 * steps), "--save-every", str(10 * steps)]
     command += ["--cache-bytes", "0", "--num-samples", "0", "--no-tensorboard", *model]
-    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    environment = {
+        key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")
+    }
     subprocess.run(command, check=True, capture_output=True, env=environment)
     lines = (run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     records = [one for one in map(json.loads, lines) if one["event"] == "train"]

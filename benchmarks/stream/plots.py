@@ -8,23 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-import matplotlib as mpl
-
-mpl.use("svg")
-
 import matplotlib.pyplot as plt
 
+from benchmarks.plots import write_plots
 from benchmarks.stream.figures import OURS, Results
 
-_STYLE: Final = {
-    "font.size": 9,
-    "svg.hashsalt": "stream",  # equal results give equal files
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "white",
-}
 _PLACES: Final = {
     "local": ("from a folder", "#1b5e8c"),
     "http": ("over HTTP", "#4fa3d1"),
@@ -132,12 +120,7 @@ def _count(value: float) -> str:
 def main(results_file: str, folder: str) -> None:
     """Write one SVG for each plot."""
     results = Results(json.loads(Path(results_file).read_text(encoding="utf-8")))
-    with plt.rc_context(_STYLE):
-        for make in (speed, resume, memory):
-            figure = make(results)
-            path = Path(folder) / f"stream-{make.__name__}.svg"
-            figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
-            plt.close(figure)
+    write_plots("stream", results, (speed, resume, memory), Path(folder))
 
 
 if __name__ == "__main__":

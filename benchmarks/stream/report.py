@@ -3,25 +3,18 @@
 python -m benchmarks.stream.report      # `make bench-stream` does it, and the plots
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
 from typing import Final
 
-from benchmarks.stream.cells import (
-    NOTHING,
-    bold,
-    megabytes,
-    number,
-    seconds,
-    speed_cell,
-    table,
-)
-from benchmarks.stream.figures import BLOCKS, OURS, SHARES, Results, short
+from benchmarks.cells import NOTHING, bars_table, bold, number, seconds, spread_cell, table
+from benchmarks.figures import Spread, short
+from benchmarks.options import parse_report_options
+from benchmarks.report import replace_marked, settings_section
+from benchmarks.stream.figures import BLOCKS, OURS, SHARES, Results
 
 HERE: Final = Path(__file__).parent
-ROOT: Final = HERE.parents[1]
 README_BEGIN: Final = "<!-- from benchmarks/stream: make bench-stream -->"
 README_END: Final = "<!-- end -->"
 
@@ -31,10 +24,7 @@ def page(results: Results) -> str:
     parts = [
         _introduction(results),
         "## What is asked of it\n",
-        table(
-            ("Bar", "Measured", "Met"),
-            ((bar.promise, bar.measured, "yes" if bar.met else "**no**") for bar in results.bars()),
-        ),
+        bars_table(results.bars()),
         "## Speed\n\n![Samples a second of each system, from a folder, over HTTP and with two loader "
         "workers, on a logarithmic axis.](images/stream-speed.svg)\n",
         _speed(results),
@@ -49,7 +39,12 @@ def page(results: Results) -> str:
         "the size of the data.](images/stream-memory.svg)\n",
         _scale(results),
         "## How each system was set\n",
-        _settings(results),
+        settings_section(
+            results.measurements,
+            results.systems,
+            {"settings": "Settings", "resume": "Resume by"},
+        ),
+        _AGAIN,
     ]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
 
@@ -87,11 +82,15 @@ def _speed(results: Results) -> str:
                 seconds(results.spread(f"read/{place}/{system}", "first_batch_s"))
                 for place in ("http", "workers")
             ),
-            megabytes(results.spread(f"read/local/{system}", "peak_rss_bytes")),
+            _megabytes(results.spread(f"read/local/{system}", "peak_rss_bytes")),
         )
         for system in results.systems
     ]
     return table(head, rows) + _speed_notes(results)
+
+
+def _megabytes(spread: Spread | None) -> str:
+    return NOTHING if spread is None else f"{spread.median / 1e6:,.0f} MB"
 
 
 def _speed_of(results: Results, place: str, system: str) -> str:
@@ -99,14 +98,14 @@ def _speed_of(results: Results, place: str, system: str) -> str:
         return short(error)
     if place == "http" and not results.measurements[f"describe/{system}"]["reads_http"]:
         return "reads no HTTP"
-    return speed_cell(results.spread(f"read/{place}/{system}", "samples_per_s"))
+    return spread_cell(results.spread(f"read/{place}/{system}", "samples_per_s"))
 
 
 def _speed_notes(results: Results) -> str:
     """What the table cannot say."""
     notes = ""
     if service := results.spread(f"read/service/{OURS}", "samples_per_s"):
-        notes += f"\nFrom `dataservice serve` in place of nginx ours reads {speed_cell(service)} samples/s.\n"
+        notes += f"\nFrom `dataservice serve` in place of nginx ours reads {spread_cell(service)} samples/s.\n"
     ours = results.spread(f"read/http/{OURS}", "samples_per_s")
     blocks = results.spread(f"read/http/{BLOCKS}", "samples_per_s")
     if ours and blocks:
@@ -234,19 +233,7 @@ def _scale(results: Results) -> str:
     )
 
 
-def _settings(results: Results) -> str:
-    rows = []
-    for system in results.systems:
-        told = results.measurements[f"describe/{system}"]
-        versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
-        rows.append((told["name"], told["settings"], told["resume"], versions))
-    left_out = [
-        f"- {key.removeprefix('describe/')} is left out: {short(value['error'])}"
-        for key, value in results.measurements.items()
-        if key.startswith("describe/") and "error" in value
-    ]
-    again = """
-## Measure it yourself
+_AGAIN: Final = """## Measure it yourself
 
 ```sh
 make bench-stream                                                     # everything: half an hour
@@ -259,8 +246,6 @@ It needs nginx, and about 15 GB of disk for a while. `--corpus FILE.jsonl` adds 
 own. Each system is one small file in
 [benchmarks/stream/systems](../benchmarks/stream/systems): if one is not set as its users would set it, say so.
 """
-    settings = table(("", "Settings", "Resume by", "Versions"), rows)
-    return settings + ("\n" + "\n".join(left_out) + "\n" if left_out else "") + again
 
 
 def readme_table(results: Results) -> str:
@@ -289,18 +274,10 @@ def readme_table(results: Results) -> str:
 
 def main() -> None:
     """Entry point."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--results", type=Path, default=HERE / "results.json")
-    parser.add_argument("--root", type=Path, default=ROOT, help="holds docs/ and README.md")
-    options = parser.parse_args()
+    options = parse_report_options(__doc__, HERE)
     results = Results(json.loads(options.results.read_text(encoding="utf-8")))
     (options.root / "docs" / "stream.md").write_text(page(results), encoding="utf-8")
-    readme = options.root / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    begin, end = text.index(README_BEGIN), text.index(README_END)
-    readme.write_text(
-        text[:begin] + readme_table(results) + text[end + len(README_END) :], encoding="utf-8"
-    )
+    replace_marked(options.root / "README.md", readme_table(results))
     sys.stdout.write(f"{options.root / 'docs' / 'stream.md'}\n")
 
 

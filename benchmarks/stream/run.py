@@ -7,10 +7,8 @@ run was stopped, and keeps what was measured. Needs nginx, as the file server of
 """
 
 import argparse
-import json
 import os
 import shutil
-import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,16 +16,16 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from benchmarks.environments import SystemInfo, install
 from benchmarks.machine import find_nginx, machine
-from benchmarks.stream.environments import SYSTEMS, SystemInfo, prepare
-from benchmarks.stream.options import code_digest, parse_options
+from benchmarks.options import code_digest
+from benchmarks.session import OtherRunError, Session
+from benchmarks.stream.options import HERE, MEASURED, OURS, SYSTEMS, parse_options
 from benchmarks.stream.server import Server, serve_dataservice, serve_folder
-from benchmarks.stream.session import OtherRunError, Session
 
 SHARES: Final = (0.5, 0.9)
 MEASURED_CORE: Final = 0
 SERVER_CORE: Final = 1
-OURS: Final = "ours"
 NO_NGINX: Final = (
     "error: nginx is not installed, so nothing was measured, since it is the file server of all "
     "systems; install it, for example with `apt-get install --no-install-recommends nginx`"
@@ -40,7 +38,7 @@ class Run:
     def __init__(self, options: argparse.Namespace, session: Session) -> None:
         self.options = options
         self.session = session
-        self.systems = [info for info in SYSTEMS if info.module in options.systems]
+        self.systems = [info for info in SYSTEMS if info.name in options.systems]
         self.cores = os.cpu_count() or 1
 
     def root(self, system: str, size: str) -> Path:
@@ -52,27 +50,15 @@ class Run:
         return f"{files.url}/{self.root(system, size).relative_to(self.session.work)}"
 
     def install(self) -> None:
-        """Make the environments; a system whose packages do not install is left out, by name."""
-        for info in self.systems:
-            if info.requirements is None:
-                continue
-            try:
-                python = prepare(
-                    self.session.work / "environments", info.requirements, self.session.tell
-                )
-            except subprocess.CalledProcessError as error:
-                self.session.keep(
-                    f"describe/{info.module}", {"error": f"not installed: exit {error.returncode}"}
-                )
-            else:
-                self.session.pythons[info.module] = str(python)
+        """Make the environments; a system that cannot be described is left out, by name."""
+        install(self.systems, HERE / "requirements", self.session)
         self.systems = [info for info in self.systems if self._describe(info)]
 
     def _describe(self, info: SystemInfo) -> bool:
         told = self.session.measure(
-            f"describe/{info.module}",
+            f"describe/{info.name}",
             120,
-            system=info.module,
+            system=info.name,
             kind="describe",
             packages=info.packages,
             cores=[MEASURED_CORE],
@@ -84,13 +70,13 @@ class Run:
         sizes = {"full": self.options.pairs, "small": max(20_000, self.options.pairs // 5)}
         for info in self.systems:
             for size, pairs in sizes.items():
-                key, root = f"write/{size}/{info.module}", self.root(info.module, size)
+                key, root = f"write/{size}/{info.name}", self.root(info.name, size)
                 if key not in self.session.done:
                     shutil.rmtree(root, ignore_errors=True)
                 self.session.measure(
                     key,
                     1200,
-                    system=info.module,
+                    system=info.name,
                     kind="write",
                     root=str(root),
                     pairs=pairs,
@@ -99,12 +85,12 @@ class Run:
         self.systems = [
             info
             for info in self.systems
-            if "error" not in self.session.done[f"write/full/{info.module}"]
+            if "error" not in self.session.done[f"write/full/{info.name}"]
         ]
 
     def read(self) -> None:
         """Speed and restarts; in each round every system has its turn."""
-        names = [info.module for info in self.systems]
+        names = [info.name for info in self.systems]
         with ExitStack() as stack:
             files = stack.enter_context(serve_folder(self.session.work, SERVER_CORE % self.cores))
             service = None
@@ -262,9 +248,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     facts = machine()
     how = {"pairs": options.pairs, "rounds": options.rounds, "limit_s": options.limit_s}
-    how |= {"code": code_digest(), "cpu": facts["cpu"], "kernel": facts["kernel"]}
+    how |= {"code": code_digest(MEASURED), "cpu": facts["cpu"], "kernel": facts["kernel"]}
     try:
-        session = Session(options.work.resolve(), how, keep=options.resume, tell=console.print)
+        work = options.work.resolve()
+        session = Session(
+            "benchmarks.stream.measure", work, how, keep=options.resume, tell=console.print
+        )
     except OtherRunError as error:
         console.print(f"error: {error}")
         return 1
@@ -282,9 +271,7 @@ def main(arguments: list[str] | None = None) -> int:
         "code": how["code"],
         "measurements": session.done,
     }
-    # errors name files; where they lay says nothing
-    text = json.dumps(result, indent=1, sort_keys=True).replace(str(session.work), "work")
-    options.results.write_text(f"{text}\n", encoding="utf-8")
+    session.write_results(options.results, result)
     console.print(f"wrote {options.results}")
     return 0
 

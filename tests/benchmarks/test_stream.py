@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.stream.cells import rounded
-from benchmarks.stream.figures import Results, short
-from benchmarks.stream.report import README_BEGIN, README_END, page, readme_table
+from benchmarks.stream.figures import Results
+from benchmarks.stream.report import page, readme_table
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / "benchmarks" / "stream" / "results.json"
@@ -160,23 +159,10 @@ def test_losses_hangs_and_errors_are_told_apart() -> None:
     assert "absent is left out: ModuleNotFoundError" in text
 
 
-def test_errors_are_shown_without_the_paths_of_a_machine() -> None:
-    assert short("a.module.StrangeError: in /some/where/there") == "StrangeError: in …"
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.04791, "0.0479"), (97.66, "97.7"), (100, "100"), (123_456, "123,000")]
-)
-def test_three_digits_are_shown(value: float, text: str) -> None:
-    assert rounded(value) == text
-
-
 def test_the_committed_page_and_table_are_those_of_the_committed_results() -> None:
     results = Results(json.loads(COMMITTED.read_text(encoding="utf-8")))
     assert (ROOT / "docs" / "stream.md").read_text(encoding="utf-8") == page(results)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = readme[readme.index(README_BEGIN) :]
-    assert shown[: shown.index(README_END) + len(README_END)] == readme_table(results)
+    assert readme_table(results) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
