@@ -20,7 +20,8 @@ class EngineSettings(BaseModel):
     ray_address: str = Field(
         "",
         title="Engine",
-        description="HOST:PORT of the cluster's head node, or `auto`; empty starts one here",
+        description="HOST:PORT of the cluster's head node for the engine ray, or `auto`; "
+        "empty starts one here",
     )
     max_memo_words: int = Field(
         500_000,
@@ -64,6 +65,6 @@ class EngineSettings(BaseModel):
         if self.ray_address and self.engine != "ray":
             raise ValueError(
                 f"ray_address is {self.ray_address!r}, and engine {self.engine!r} reads none; set "
-                "engine to ray, or leave the address out"
+                "engine to ray, or the address to nothing"
             )
         return self

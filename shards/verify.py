@@ -14,8 +14,8 @@ from shards.errors import ShardError
 from shards.lengths import ShardLengths, lengths_of, load_lengths, same_lengths
 from shards.manifest import Manifest, ShardInfo, Side, Split, SplitInfo
 
-_ID_RANGES: Final = 16
-_RANGE_SHIFT: Final = np.uint64(60)
+_RANGE_BITS: Final = 4
+_JOINED_BLOCKS: Final = 512
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ def verify_dataset(dataset: Dataset, report: Report = silent) -> Findings:
     _check_tokenizer(dataset, findings)
     # the smaller split first: of the other one no text need be held
     by_size = sorted(manifest.splits.items(), key=lambda entry: entry[1].samples)
-    together = _Together(manifest, by_size[0][0] if len(by_size) > 1 else None)
+    across = _AcrossBlocks(manifest, by_size[0][0] if len(by_size) > 1 else None)
     done, total = 0, sum(len(info.shards) for _, info in by_size)
     for split, info in by_size:
         told = _told_lengths(dataset, info, findings)
@@ -43,7 +43,7 @@ def verify_dataset(dataset: Dataset, report: Report = silent) -> Findings:
             blocks = _blocks(dataset, shard, findings)
             for block in blocks:
                 findings.problems += _block_problems(block, shard, manifest)
-                together.add(split, block)
+                across.add(split, block)
                 findings.blocks += 1
                 findings.samples += block.num_samples
                 findings.tokens += len(block.src) + len(block.tgt)
@@ -52,28 +52,37 @@ def verify_dataset(dataset: Dataset, report: Report = silent) -> Findings:
             done += 1
             report("verify", done, total)
     if not findings.problems:
-        findings.problems += together.problems(manifest)
+        findings.problems += across.problems(manifest)
     return findings
 
 
-class _Together:
-    """What all blocks together must be like: about 10 bytes a sample are held for it."""
+class _AcrossBlocks:
+    """What all blocks together must be like; the ids of all are held for it."""
 
     def __init__(self, manifest: Manifest, held: Split | None) -> None:
         self._ids: list[npt.NDArray[np.uint64]] = []
+        self._last_ids: list[npt.NDArray[np.uint64]] = []
         self._leaks = {side: _Leaks(held) for side in manifest.languages}
         self._prefix = manifest.tags.prefix_tokens
         self._sources = np.zeros(len(manifest.sources), np.int64)
 
     def add(self, split: Split, block: Block) -> None:
         """Count one block; those of the split that is held come first."""
-        self._ids.append(block.id.copy())  # a view would keep the whole shard
+        self._last_ids.append(block.id.copy())  # a view would keep the whole shard
+        if len(self._last_ids) >= _JOINED_BLOCKS:
+            self._join_ids()
         for side, found in self._leaks.items():
             found.add(split, _text_keys(block, side, self._prefix))
         num_sources = len(self._sources)
         self._sources += np.bincount(block.source, minlength=num_sources)[:num_sources]
 
+    def _join_ids(self) -> None:
+        """Few large arrays are looked through faster than many small ones."""
+        self._ids.append(np.concatenate([np.zeros(0, np.uint64), *self._last_ids]))
+        self._last_ids.clear()
+
     def problems(self, manifest: Manifest) -> Iterator[str]:
+        self._join_ids()
         yield from _id_problems(self._ids)
         for side, found in self._leaks.items():
             yield from found.problems(side)
@@ -178,10 +187,8 @@ class _Leaks:
 
 def _id_problems(ids: list[npt.NDArray[np.uint64]]) -> Iterator[str]:
     repeated = 0
-    for number in range(_ID_RANGES):  # so that a copy of few is there at a time
-        part = np.concatenate(
-            [np.zeros(0, np.uint64), *(one[one >> _RANGE_SHIFT == number] for one in ids)]
-        )
+    for number in range(2**_RANGE_BITS):  # so that few of them are there twice
+        part = np.concatenate([one[one >> np.uint64(64 - _RANGE_BITS) == number] for one in ids])
         part.sort()
         repeated += int((part[1:] == part[:-1]).sum())
     if repeated:

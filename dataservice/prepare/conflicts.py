@@ -34,9 +34,8 @@ def _conflicts(folder: Path, num_partitions: int, first: int, last: int) -> Keys
     )
     found = np.zeros(len(val), np.bool_)
     for partition in range(num_partitions if len(val) else 0):
-        train = np.sort(
-            _keys(folder, partition, "train", first, last)
-        )  # found in order, and so fast
+        # sorted: what is looked for in order is found faster
+        train = np.sort(_keys(folder, partition, "train", first, last))
         places = np.minimum(np.searchsorted(val, train), len(val) - 1)
         found[places[val[places] == train]] = True
     return val[found]

@@ -190,7 +190,7 @@ def _write(
     tgt = Ragged(tgt.values.astype(dtype), tgt.lengths)
     prefix = block_prefix(split, unit.partition)
     lengths = _write_shards(_blocks(rows.ids, src, tgt, sources), prefix, settings, counts)
-    name = SplitFile(unit.folder, unit.partition, split).shard_lengths
+    name = SplitFile(unit.folder, unit.partition, split).lengths_path
     counts.lengths = merge_lengths(lengths)
     return counts, spill(unit.folder, name, dump_lengths(lengths))
 

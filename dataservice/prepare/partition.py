@@ -38,7 +38,8 @@ _MOST_AT_ONCE: Final = 8
 class SplitUnit:
     """Work of one process: deduplicate and split neighbouring partitions, one after the other.
 
-    What each chunk holds of them is one read; else there were as many as chunks times partitions.
+    What each chunk holds of them is read at once; else there were as many reads as chunks times
+    partitions.
     """
 
     partitions: range

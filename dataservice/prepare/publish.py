@@ -94,7 +94,7 @@ class _StoredLengths:
 
     def __init__(self, folder: Path, num_partitions: int, split: Split) -> None:
         self._files = [
-            folder / SplitFile(folder, part, split).shard_lengths for part in range(num_partitions)
+            folder / SplitFile(folder, part, split).lengths_path for part in range(num_partitions)
         ]
 
     def __iter__(self) -> Iterator[ShardLengths]:

@@ -137,7 +137,10 @@ class BucketFile:
     def read_starts(self) -> bytes:
         """Where each bucket begins: int64 [2, buckets + 1], of rows and of bytes of text."""
         with (self.folder / self.path).open("rb") as file:
-            return file.read(_STARTS_BYTES)
+            starts = file.read(_STARTS_BYTES)
+        if len(starts) != _STARTS_BYTES:
+            raise EOFError(f"{file.name} is shorter than it was")
+        return starts
 
     def read_into(
         self, starts: npt.NDArray[np.int64], bounds: Sequence[int], parts: Sequence["RowBuffer"]

@@ -32,8 +32,8 @@ class SplitFile:
         return f"split/{self.partition:05d}.{self.split}"
 
     @property
-    def shard_lengths(self) -> str:
-        """Beside it: how long the samples of each shard are, once they are encoded."""
+    def lengths_path(self) -> str:
+        """Beside it, how long the samples of each shard are, once they are encoded."""
         return f"{self.path}.lengths"
 
     def write(self, rows: Columns, keys: npt.NDArray[np.void]) -> tuple[SpillFile, int]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from multiprocessing import resource_tracker
 from typing import Final
 
-_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def follow_parent(*_: object) -> None:
@@ -30,31 +30,53 @@ def follow_parent(*_: object) -> None:
 
 
 @contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Ctrl-C and SIGTERM have to wait, so that no process is started or ended by half.
-
-    What is started meanwhile never hears Ctrl-C, since it inherits the mask. The handlers are put
-    off as well: any other thread may take a signal, and they would still run in the main one.
-    """
+def starting() -> Iterator[None]:
+    """Processes that are started here never hear Ctrl-C, and are whole before we do."""
     resource_tracker.ensure_running()  # its start, which the first process brings, ends the mask
-    if threading.current_thread() is not threading.main_thread():
-        with _masked():
-            yield
-        return
+    with uninterrupted(), _masked():
+        yield
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until the end; who sends one a second time need not wait.
+
+    Handlers run in the main thread alone, so that in others there is nothing to put off.
+    """
+    with contextlib.ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():
+            _put_off(stack)
+        yield
+
+
+def _put_off(stack: contextlib.ExitStack) -> None:
+    """Hold signals until the stack is closed: then all handlers are back before the first runs."""
     held: list[int] = []
-    handlers = {number: signal.signal(number, lambda got, _: held.append(got)) for number in _STOPS}
-    try:
-        with _masked():
-            yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for got in dict.fromkeys(held):
-            signal.raise_signal(got)
+    stack.callback(_raise_all, held)
+
+    def hold(number: int, _: object) -> None:
+        if number in held:
+            signal.signal(number, before[signal.Signals(number)])
+            signal.raise_signal(number)
+        held.append(number)
+
+    before = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
+    for number, handler in before.items():
+        if handler is not None:  # one that Python has not set, which it could not put back
+            stack.callback(signal.signal, number, handler)
+            signal.signal(number, hold)
+
+
+def _raise_all(held: list[int]) -> None:
+    """Every kind once, though the handler of one may raise."""
+    with contextlib.ExitStack() as stack:
+        for number in reversed(dict.fromkeys(held)):
+            stack.callback(signal.raise_signal, number)
 
 
 @contextlib.contextmanager
 def _masked() -> Iterator[None]:
+    """Ctrl-C is blocked in this thread, and in all that is started by it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

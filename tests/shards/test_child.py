@@ -1,79 +1,152 @@
-"""Signals while processes are started or ended: late, and never lost."""
+"""Signals while processes are started or ended: late, each once, and never lost."""
 
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 
-from shards.cli.child import uninterrupted
+from shards.cli.child import starting, uninterrupted
 
-SHOW_MASK = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+BOTH = (signal.SIGINT, signal.SIGTERM)
+
+SHOW_MASK = """
+import multiprocessing, signal
+from shards.cli.child import starting
+
+def show():
+    print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []), flush=True)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("fork")
+    for manager in (starting(), starting()):
+        with manager:
+            process = context.Process(target=show)
+            process.start()  # the first one starts the tracker of resources as well
+        process.join()
+    show()
+"""
 
 
 class _Told(Exception):  # noqa: N818  # no error: what a handler raises
     pass
 
 
-@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def number(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
-    """A signal whose handler raises."""
+@pytest.fixture
+def told() -> Iterator[Counter[int]]:
+    """How often each signal was handled; SIGINT's and SIGTERM's handlers raise."""
+    count: Counter[int] = Counter()
 
-    def tell(*_: object) -> None:
+    def tell(number: int, _: object) -> None:
+        count[number] += 1
         raise _Told
 
-    before = signal.signal(request.param, tell)
-    yield request.param
-    signal.signal(request.param, before)
+    before = {number: signal.signal(number, tell) for number in BOTH}
+    yield count
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("times", [1, 3])
-def test_a_signal_waits_until_the_end_and_comes_once(number: signal.Signals, times: int) -> None:
-    reached = 0
-    with pytest.raises(_Told), uninterrupted():
-        for _ in range(times):
-            signal.raise_signal(number)
-            reached += 1
-    assert reached == times
+def _step(_: int) -> None:
+    """A handler may run before it returns."""
 
 
-def test_a_signal_that_another_thread_takes_waits_as_well(number: signal.Signals) -> None:
-    stop, whole = threading.Event(), False
+@pytest.mark.parametrize("number", BOTH)
+@pytest.mark.parametrize("manager", [uninterrupted, starting])
+def test_a_signal_waits_until_the_end(
+    told: Counter[int],
+    number: signal.Signals,
+    manager: Callable[[], AbstractContextManager[None]],
+) -> None:
+    reached = False
+    with pytest.raises(_Told), manager():
+        signal.raise_signal(number)
+        reached = True
+    assert reached
+    assert told == {number: 1}
+
+
+@pytest.mark.parametrize("number", BOTH)
+def test_a_signal_that_another_thread_takes_waits_as_well(
+    told: Counter[int], number: signal.Signals
+) -> None:
+    stop = threading.Event()
     thread = threading.Thread(target=stop.wait)
     thread.start()
+    steps = 0
     try:
-        with pytest.raises(_Told), uninterrupted():
+        with pytest.raises(_Told), starting():
             os.kill(os.getpid(), number)
-            sum(range(100_000))  # a handler would run between two of its steps
-            whole = True
+            for steps in range(1000):
+                _step(steps)
     finally:
         stop.set()
         thread.join()
-    assert whole
+    assert steps == 999
+    assert told == {number: 1}
+
+
+def test_of_two_signals_none_is_lost_though_the_handler_of_one_raises(told: Counter[int]) -> None:
+    with pytest.raises(_Told), uninterrupted():
+        for number in BOTH:
+            signal.raise_signal(number)
+    assert told == dict.fromkeys(BOTH, 1)
+
+
+@pytest.mark.parametrize("number", BOTH)
+def test_a_second_signal_of_a_kind_does_not_wait(
+    told: Counter[int], number: signal.Signals
+) -> None:
+    reached = 0
+    with pytest.raises(_Told), uninterrupted():
+        for _ in range(3):
+            signal.raise_signal(number)
+            reached += 1
+    assert reached == 1
+    assert told[number] >= 1
+
+
+@pytest.mark.parametrize("manager", [uninterrupted, starting])
+def test_handlers_are_those_from_before_whatever_happens_inside(
+    told: Counter[int], manager: Callable[[], AbstractContextManager[None]]
+) -> None:
+    before = [signal.getsignal(number) for number in BOTH]
+    with pytest.raises(ZeroDivisionError), manager(), uninterrupted():
+        raise ZeroDivisionError
+    with pytest.raises(_Told), manager(), uninterrupted():
+        signal.raise_signal(signal.SIGTERM)
+    assert [signal.getsignal(number) for number in BOTH] == before
+    assert told == {signal.SIGTERM: 1}
+
+
+def test_a_signal_that_is_ignored_stays_ignored(told: Counter[int]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    assert not told
 
 
 def test_what_is_started_does_not_hear_ctrl_c_and_we_do_again() -> None:
-    command = [sys.executable, "-c", SHOW_MASK]
-    with uninterrupted():
-        inside = subprocess.run(command, capture_output=True, text=True, check=True)
-    after = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert (inside.stdout, after.stdout) == ("True\n", "False\n")
+    command = [sys.executable, "-W", "error", "-c", SHOW_MASK]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("True\nTrue\nFalse\n", "")
 
 
 def test_in_another_thread_what_is_started_does_not_hear_it_either() -> None:
-    told: list[str] = []
+    shown: list[bool] = []
 
     def start() -> None:
-        with uninterrupted():
-            done = subprocess.run(
-                [sys.executable, "-c", SHOW_MASK], capture_output=True, text=True, check=True
-            )
-        told.append(done.stdout)
+        with starting():
+            shown.append(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))
+        shown.append(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))
 
     thread = threading.Thread(target=start)
     thread.start()
     thread.join()
-    assert told == ["True\n"]
+    assert shown == [True, False]

@@ -1,20 +1,23 @@
 """A stream → its batches, made by threads of this process or by loader workers, and on a device."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from shards.cli.child import follow_parent, uninterrupted
+from shards.cli.child import follow_parent, starting, uninterrupted
 from shards.errors import PrometheusError
 from trainer.stream.background import prefetch
 from trainer.stream.batching import Batch, BatchGroup
 from trainer.stream.dataset import BatchStream
 
+Item = list[BatchGroup] | PrometheusError
 
-class _WorkerPart(IterableDataset[list[BatchGroup] | PrometheusError]):
+
+class _WorkerPart(IterableDataset[Item]):
     """What one loader worker makes of a stream: every n-th window, and an error as an item.
 
     DataLoader turns an error raised in a worker into a traceback for the user to read.
@@ -23,7 +26,7 @@ class _WorkerPart(IterableDataset[list[BatchGroup] | PrometheusError]):
     def __init__(self, stream: BatchStream) -> None:
         self._stream = stream
 
-    def __iter__(self) -> Iterator[list[BatchGroup] | PrometheusError]:
+    def __iter__(self) -> Iterator[Item]:
         worker = get_worker_info()
         assert worker is not None, "only loader workers read a part"
         try:
@@ -46,7 +49,7 @@ def read_batches(stream: BatchStream, num_workers: int = 0) -> Iterator[Batch]:
     if not num_workers:
         yield from stream
         return
-    loader: DataLoader[list[BatchGroup] | PrometheusError] = DataLoader(
+    loader: DataLoader[Item] = DataLoader(
         _WorkerPart(stream),
         batch_size=None,
         collate_fn=_as_is,
@@ -57,17 +60,29 @@ def read_batches(stream: BatchStream, num_workers: int = 0) -> Iterator[Batch]:
         generator=torch.Generator(),
         multiprocessing_context="spawn",
     )
-    with uninterrupted():
-        items = iter(loader)
-    try:
+    with _workers_of(loader) as items:
         for item in items:
             if isinstance(item, PrometheusError):
                 raise item
             for group in item:
                 yield from group.batches()
+
+
+@contextmanager
+def _workers_of(loader: DataLoader[Item]) -> Iterator[Iterator[Item]]:
+    """What workers make; these start and end as a whole, whatever signal comes meanwhile.
+
+    Left to the end of an iterator's life, a signal that comes then is a traceback of torch.
+    """
+    items: Any = None
+    try:
+        with starting():
+            items = iter(loader)
+        yield items
     finally:
-        with uninterrupted():
-            del items  # which ends the workers
+        if items is not None:
+            with uninterrupted():
+                items._shutdown_workers()  # torch has no other name for it
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Final, TypeVar
 
-from shards.cli.child import follow_parent, uninterrupted
+from shards.cli.child import follow_parent, starting, uninterrupted
 from shards.errors import PrometheusError
 from trainer.errors import TrainingError
 
@@ -42,7 +42,7 @@ def in_new_processes(
                 receiver, sender = context.Pipe(duplex=False)
                 # no daemon: it may have loader workers of its own
                 process = context.Process(target=_work, args=(function, waiting.pop(), sender))
-                with uninterrupted():
+                with starting():
                     process.start()
                     running[receiver] = process
                 sender.close()
@@ -50,10 +50,11 @@ def in_new_processes(
             for receiver in [one for one in running if one in ready]:
                 yield _result(receiver, running.pop(receiver))
     finally:
-        for left in running.values():
-            left.terminate()
-        for left in running.values():
-            _end(left)
+        with uninterrupted():
+            for left in running.values():
+                left.terminate()
+            for left in running.values():
+                _end(left)
 
 
 def _start_server() -> None:
@@ -63,7 +64,7 @@ def _start_server() -> None:
     told = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"
     try:
-        with uninterrupted():
+        with starting():
             forkserver.ensure_running()
     finally:
         del os.environ["PYTHONSAFEPATH"]

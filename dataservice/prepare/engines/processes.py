@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from dataservice.prepare.engines.base import MAX_DEATHS, Result, Unit, worker_died
-from shards.cli.child import follow_parent, uninterrupted
+from shards.cli.child import follow_parent, starting
 
 
 class ProcessEngine:
@@ -109,5 +109,5 @@ def _submit(
     pool: ProcessPoolExecutor, function: Callable[[Unit], Result], unit: Unit
 ) -> Future[Result]:
     """Submit a unit, which may start a worker."""
-    with uninterrupted():
+    with starting():
         return pool.submit(function, unit)

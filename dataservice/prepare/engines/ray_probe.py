@@ -127,7 +127,7 @@ def cluster_error(problems: Sequence[str]) -> BuildError:
     return BuildError(
         f"the Ray cluster cannot run this build: {'; '.join(problems)}; nothing was published; put "
         "--data-dir on a file system that every node mounts at the same path, install the same "
-        "packages on all of them, or use --engine processes"
+        "packages on all of them, or use --engine processes without an address"
     )
 
 

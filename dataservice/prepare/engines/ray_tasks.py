@@ -191,7 +191,7 @@ def _connected(address: str, processes: int) -> Iterator[None]:
             raise BuildError(
                 f"Ray at {address or 'this machine'} cannot be joined ({error}); nothing was "
                 "built; run the build on a machine of the cluster, check --ray-address, or use "
-                "--engine processes"
+                "--engine processes without an address"
             ) from error
     # it prints what becomes of its workers to stdout, where our result belongs
     ray_output._worker_logs_enabled = False
@@ -211,7 +211,7 @@ def _check_answer(address: str) -> None:
     except OSError as error:
         raise BuildError(
             f"no Ray cluster answers at {address} ({error}); nothing was built; start its head "
-            "node, check --ray-address, or use --engine processes"
+            "node, check --ray-address, or use --engine processes without an address"
         ) from error
 
 

@@ -37,13 +37,17 @@ def dump_sections(sections: Mapping[str, Section]) -> Iterator[bytes]:
 
 
 class SectionFile:
-    """A file of sections, open to be read; to be closed."""
+    """A file of sections, open to be read; to be closed. One that was cut is an EOFError."""
 
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = path.open("rb")
-        size = int.from_bytes(self._file.read(_HEAD), "little")
-        self._table: dict[str, Any] = json.loads(self._file.read(size))
-        self._base = _HEAD + size
+        try:
+            size = int.from_bytes(self._read(0, _HEAD), "little")
+            self._base = _HEAD + size
+            self._table: dict[str, Any] = json.loads(self._read(_HEAD, size))
+        except BaseException:
+            self._file.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -57,28 +61,35 @@ class SectionFile:
         self._file.close()
 
     def array(self, name: str) -> npt.NDArray[Any]:
-        """A section in its dtype and shape, not to be written to.
-
-        Raises:
-            EOFError: when the file is shorter than it was.
-        """
+        """A section in its dtype and shape, not to be written to."""
         _, dtype, shape = self._table[name]
-        return np.frombuffer(self._read(name), dtype).reshape(shape)
+        return np.frombuffer(self._read(*self._place(name)), dtype).reshape(shape)
 
     def text(self, name: str) -> str:
-        """A section of UTF-8; raises as `array` does."""
-        return self._read(name).decode()
+        """A section of UTF-8."""
+        return self._read(*self._place(name)).decode()
 
     def lines(self, name: str) -> Iterator[bytes]:
-        """The lines of a section and of all behind it, as they are asked for."""
-        self._file.seek(self._base + self._table[name][0])
-        return iter(self._file)
+        """The lines of a section, read as they are asked for."""
+        begin, left = self._place(name)
+        self._file.seek(begin)
+        while left:
+            if not (line := self._file.readline(left)):
+                raise self._cut()
+            left -= len(line)
+            yield line
 
-    def _read(self, name: str) -> bytes:
+    def _place(self, name: str) -> tuple[int, int]:
+        """Where a section begins, and its bytes."""
         begin, dtype, shape = self._table[name]
-        num_bytes = np.dtype(dtype).itemsize * math.prod(shape)
-        self._file.seek(self._base + begin)
+        return self._base + begin, np.dtype(dtype).itemsize * math.prod(shape)
+
+    def _read(self, begin: int, num_bytes: int) -> bytes:
+        self._file.seek(begin)
         data = self._file.read(num_bytes)
         if len(data) != num_bytes:
-            raise EOFError(f"{self._file.name} is shorter than it was")
+            raise self._cut()
         return data
+
+    def _cut(self) -> EOFError:
+        return EOFError(f"{self._file.name} is shorter than it was")

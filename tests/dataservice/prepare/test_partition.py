@@ -274,20 +274,23 @@ def test_partitions_that_are_read_together_are_those_that_are_read_alone(tmp_pat
     assert sorted(together) == sorted(run_stages(tmp_path / "whole", rows).all_rows())
 
 
-@pytest.mark.parametrize("most", [1, 7, 100_000])
+@pytest.mark.parametrize("most", [1, 7, None])
 def test_rows_are_whole_however_little_a_read_gives(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int | None
 ) -> None:
     rows, together = tagged_rows(60), [range(3)]
     expected = run_stages(tmp_path / "plain", rows, 3, together).all_rows()
-    read = os.preadv
+    read, reads = os.preadv, 0
 
     def read_little(file: int, rooms: Sequence[memoryview], place: int) -> int:
+        nonlocal reads
+        reads += 1
         first = next(room for room in rooms if room)
-        return read(file, [first[:most]], place)
+        return read(file, [first[:most]] if most else rooms, place)
 
     monkeypatch.setattr(os, "preadv", read_little)
     assert run_stages(tmp_path / "little", rows, 3, together).all_rows() == expected
+    assert (reads == 2) == (most is None)  # of keys and of texts, for all partitions at once
 
 
 def test_rows_that_were_cut_are_an_error_and_not_fewer_rows(tmp_path: Path) -> None:
@@ -300,6 +303,9 @@ def test_rows_that_were_cut_are_an_error_and_not_fewer_rows(tmp_path: Path) -> N
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(EOFError, match="shorter than it was"):
         file.read_into(starts, [0, NUM_BUCKETS], [RowBuffer(rows, size)])
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(EOFError, match="shorter than it was"):
+        file.read_starts()
 
 
 def test_a_text_of_several_lines_is_never_written() -> None:

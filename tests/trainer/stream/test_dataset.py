@@ -1,12 +1,17 @@
 """Every id of an epoch comes once, in one global order, for any ranks, workers and restarts."""
 
 import itertools
+import multiprocessing
+import signal
+import subprocess
+import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from shards.dataset import Dataset
 from shards.errors import CorruptBlobError
@@ -211,3 +216,50 @@ def test_an_empty_split_is_refused(pairs: Dataset) -> None:
     manifest = pairs.manifest.model_copy(update={"splits": {**pairs.manifest.splits, "val": empty}})
     with pytest.raises(TrainingError, match="no samples in split 'val'"):
         BatchStream(replace(pairs, manifest=manifest), replace(CONFIG, split="val"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["start", "end"])
+def test_ctrl_c_waits_until_workers_are_there_or_gone_as_a_whole(
+    pairs: Dataset, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    done: list[str] = []
+
+    def interrupted(name: str, work: Callable[..., None]) -> Callable[..., None]:
+        def run(*arguments: object, **options: object) -> None:
+            if name == moment and name not in done:
+                signal.raise_signal(signal.SIGINT)
+            work(*arguments, **options)
+            done.append(name)
+
+        return run
+
+    for name, method in (("start", "__init__"), ("end", "_shutdown_workers")):
+        work = getattr(_MultiProcessingDataLoaderIter, method)
+        monkeypatch.setattr(_MultiProcessingDataLoaderIter, method, interrupted(name, work))
+    batches = read_batches(BatchStream(pairs, CONFIG), 1)
+    assert isinstance(batches, Generator)
+    with pytest.raises(KeyboardInterrupt):
+        next(batches)
+        batches.close()
+    assert done[:2] == ["start", "end"]
+    assert not multiprocessing.active_children()
+
+
+LEFT_OPEN = """
+import sys
+from shards.dataset import open_dataset
+from tests.trainer.stream.test_dataset import CONFIG
+from trainer.stream.dataset import BatchStream
+from trainer.stream.loader import read_batches
+
+batches = read_batches(BatchStream(open_dataset(sys.argv[1]), CONFIG), 1)
+print(len(next(batches).pair_ids))
+"""
+
+
+@pytest.mark.slow
+def test_a_program_that_ends_with_its_batches_open_says_nothing(pairs_url: str) -> None:
+    command = [sys.executable, "-W", "error", "-c", LEFT_OPEN, pairs_url]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -34,16 +34,26 @@ def test_a_section_comes_back_in_its_dtype_and_shape(tmp_path: Path, name: str) 
     assert np.array_equal(found, expected)
 
 
-def test_lines_begin_where_their_section_does(tmp_path: Path) -> None:
+def test_lines_are_those_of_their_section_alone(tmp_path: Path) -> None:
     with SectionFile(write(tmp_path / "file", SECTIONS)) as file:
-        lines = file.lines("text")
-        assert [next(lines) for _ in range(3)] == ["да\n".encode(), "нет\n".encode(), b"yes\n"]
+        for name in ("text", "empty", "more"):
+            assert b"".join(file.lines(name)) == SECTIONS[name]
+        assert len(list(file.lines("more"))) == 3
 
 
-def test_a_file_that_was_cut_is_an_error_and_not_a_shorter_array(tmp_path: Path) -> None:
+def test_a_file_that_was_cut_anywhere_is_an_error_and_nothing_shorter(tmp_path: Path) -> None:
     path = write(tmp_path / "file", SECTIONS)
-    path.write_bytes(path.read_bytes()[:-1])
-    with SectionFile(path) as file:
-        assert file.text("text") == "да\nнет\n"
+    whole = path.read_bytes()
+
+    def read_all() -> None:
+        with SectionFile(path) as file:
+            for name, section in SECTIONS.items():
+                if isinstance(section, bytes):
+                    assert b"".join(file.lines(name)) == section
+                assert file.array(name).tobytes() == bytes(section)
+
+    read_all()
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
         with pytest.raises(EOFError, match="shorter than it was"):
-            file.text("more")
+            read_all()
