@@ -41,6 +41,7 @@ from dataservice.prepare.split_file import SPLITS
 from dataservice.prepare.tags import TagCounts
 from dataservice.prepare.work.cache import trim_cache
 from dataservice.prepare.work.folder import check_space, work_folder
+from dataservice.prepare.work.memory import release_memory
 from dataservice.prepare.work.spill import SpillFile, spill
 from dataservice.settings import BuildSettings
 from shards.cli.console import Report, silent
@@ -130,6 +131,10 @@ class _Partitions:
 
 def _load_stages(_: int) -> None:
     """Import the stages, which finding this function does."""
+
+
+def _release(_: int) -> None:
+    release_memory()
 
 
 class _Build:
@@ -296,6 +301,7 @@ class _Build:
     def vocabulary(self, partitions: _Partitions) -> Vocabulary:
         """Train a tokenizer on a sample of train, or take the one that is given."""
         self.report("train the tokenizer", 0, 1)
+        self.engine.warm(_release)  # training takes much, and the workers need nothing meanwhile
         texts = TrainTexts(self.folder, partitions.train_bytes)
         key = vocabulary_key(self.settings)
         found = self.journal.once(
@@ -336,4 +342,5 @@ class _Build:
 
     def _conflicts(self, partitions: _Partitions) -> _Made:
         keys = target_conflicts(self.folder, len(partitions), partitions.num_val)
+        release_memory()
         return _Made(spill(self.folder, _CONFLICTS, dump_array(keys)))

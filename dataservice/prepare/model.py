@@ -24,6 +24,7 @@ from dataservice.prepare.tokenizer import (
     train_nameless,
 )
 from dataservice.prepare.work.cache import mark_used
+from dataservice.prepare.work.memory import release_memory
 from dataservice.prepare.work.spill import SpillFile
 from dataservice.settings import BuildSettings
 from shards.manifest import MODEL_SUFFIX, TokenizerInfo
@@ -116,5 +117,6 @@ def _train(texts: TrainTexts, symbols: Sequence[str], settings: BuildSettings) -
             return name_tags(model, symbols)
     model = train_nameless(read_sample(path), len(symbols), settings)
     path.unlink()
+    release_memory()  # else the build holds for the rest of its time what training took
     write_atomically(known / f"{key}-{hashlib.sha256(model).hexdigest()}.model", model)
     return name_tags(model, symbols)

@@ -44,14 +44,16 @@ def dump_words(words: SavedWords, model_sha256: str) -> bytes:
         "loose_bytes": len(loose),
     }
     arrays = (words.keys, words.is_loose, words.counts, words.ids)
-    body = b"".join(
-        (
-            json.dumps(header).encode() + b"\n",
-            *(np.ascontiguousarray(a, a.dtype.newbyteorder("<")).tobytes() for a in arrays),
-            loose,
-        )
-    )
-    return body + hashlib.sha256(body).digest()
+    parts: list[bytes | memoryview] = [
+        json.dumps(header).encode() + b"\n",
+        # views: each copy would be as large as the memo
+        *(np.ascontiguousarray(a, a.dtype.newbyteorder("<")).reshape(-1).data for a in arrays),
+        loose,
+    ]
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return b"".join([*parts, digest.digest()])
 
 
 def load_words(data: bytes, model_sha256: str) -> SavedWords:
