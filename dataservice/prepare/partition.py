@@ -16,12 +16,13 @@ import numpy.typing as npt
 
 from dataservice.prepare.counts import StageCounts
 from dataservice.prepare.rows import (
+    NUM_BUCKETS,
     BucketFile,
     Columns,
     Labels,
     RowBuffer,
     buckets_of,
-    open_starts,
+    read_starts,
 )
 from dataservice.prepare.split_file import SplitFile
 from dataservice.prepare.text.keys import Keys, combine, first_of_each, in_sorted, mix
@@ -31,7 +32,7 @@ from shards.manifest import Split
 from shards.sample import TAG_KINDS
 
 _MIN_UNITS: Final = 64
-_MOST_AT_ONCE: Final = 8
+_MOST_AT_ONCE: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +150,13 @@ def _read_rows(unit: SplitUnit) -> Iterator[tuple[bytes, npt.NDArray[np.void]]]:
     """Texts and keys of each partition, in the order in which they were read."""
     buckets = [buckets_of(partition, unit.num_partitions) for partition in unit.partitions]
     bounds = [begin for begin, _ in buckets] + [buckets[-1][1]]
-    starts = open_starts(unit.folder / unit.starts_file)
-    sizes = np.diff(starts[:, :, bounds].sum(axis=0)).T.tolist()
-    parts = [RowBuffer(num_rows, num_bytes) for num_rows, num_bytes in sizes]
+    starts = read_starts(unit.folder / unit.starts_file, [*bounds, NUM_BUCKETS], unit.num_chunks)
+    num_rows, starts = starts[-1, :, 0].tolist(), starts[:-1]
+    sizes = np.diff(starts.sum(axis=1), axis=0).tolist()
+    parts = [RowBuffer(*size) for size in sizes]
     for chunk in range(unit.num_chunks):
-        BucketFile.of_chunk(unit.folder, chunk).read_into(starts[chunk], bounds, parts)
+        file = BucketFile.of_chunk(unit.folder, chunk)
+        file.read_into(starts[:, chunk], num_rows[chunk], parts)
     while parts:
         yield parts.pop(0).rows()
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, Self
+from typing import BinaryIO, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,9 @@ from dataservice.prepare.work.spill import SpillFile, open_spill
 _SEPARATOR: Final = b"\x1f"
 NUM_BUCKETS: Final = 4096
 _BUCKET_SHIFT: Final = 52
-_STARTS_SHAPE: Final = (2, NUM_BUCKETS + 1)
-_STARTS_BYTES: Final = 8 * 2 * (NUM_BUCKETS + 1)
+_START_BYTES: Final = 16  # two int64
+_STARTS_BYTES: Final = _START_BYTES * (NUM_BUCKETS + 1)
+_MOST_STARTS: Final = 1 << 20  # held at once when they are joined: 16 MB
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -108,7 +109,8 @@ class Columns:
 class BucketFile:
     """The rows of one chunk, in order of their buckets; any range of buckets is two reads.
 
-    Its first part tells where each bucket begins in the others, which are the keys and the texts.
+    Its first part tells where each bucket begins in the others, which are the keys and the texts:
+    int64 [buckets + 1, 2], rows and bytes.
     """
 
     folder: Path  # of the build
@@ -125,35 +127,32 @@ class BucketFile:
         order = np.argsort(buckets, kind="stable")
         ends = np.searchsorted(buckets[order], np.arange(1, NUM_BUCKETS + 1))
         lengths = np.fromiter(map(len, texts), np.int64, len(texts))[order]
-        starts = np.zeros(_STARTS_SHAPE, "<i8")
-        starts[0, 1:] = ends
-        starts[1] = np.concatenate([[0], np.cumsum(lengths)])[starts[0]]
+        starts = np.zeros((NUM_BUCKETS + 1, 2), "<i8")
+        starts[1:, 0] = ends
+        starts[:, 1] = np.concatenate([[0], np.cumsum(lengths)])[starts[:, 0]]
         text = b"".join([texts[row] for row in order.tolist()])
         with open_spill(self.folder, self.path) as out:
             for part in (starts.tobytes(), keys[order].tobytes(), text):
                 out.write(part)
         return out.spilled
 
-    def read_starts(self) -> bytes:
-        """Where each bucket begins: int64 [2, buckets + 1], of rows and of bytes of text."""
+    def read_starts(self, first: int, last: int) -> npt.NDArray[np.int64]:
+        """Where the buckets from first to last begin, in rows and in bytes of text [M, 2]."""
         with (self.folder / self.path).open("rb") as file:
-            starts = file.read(_STARTS_BYTES)
-        if len(starts) != _STARTS_BYTES:
-            raise EOFError(f"{file.name} is shorter than it was")
-        return starts
+            return _read_starts(file, first, last - first)
 
     def read_into(
-        self, starts: npt.NDArray[np.int64], bounds: Sequence[int], parts: Sequence["RowBuffer"]
+        self, starts: npt.NDArray[np.int64], num_rows: int, parts: Sequence["RowBuffer"]
     ) -> None:
-        """Read neighbouring ranges of buckets, from each bound to the next, each into its part.
+        """Read neighbouring ranges of buckets, from each start [M, 2] to the next, a part each.
 
-        Given the file's own starts.
+        `num_rows` are those of the whole file.
         """
-        rows, places = starts[:, list(bounds)].tolist()
+        rows, places = starts.T.tolist()
         if rows[0] == rows[-1]:
             return
         size = RowKeys.DTYPE.itemsize
-        texts = _STARTS_BYTES + int(starts[0, -1]) * size
+        texts = _STARTS_BYTES + num_rows * size
         keys = [_STARTS_BYTES + row * size for row in rows]
         with io.FileIO(self.folder / self.path) as file:
             _read_into(file, keys, [part.keys for part in parts])
@@ -203,17 +202,33 @@ def buckets_of(partition: int, num_partitions: int) -> tuple[int, int]:
 
 
 def join_starts(files: Sequence[BucketFile], folder: Path, path: str) -> SpillFile:
-    """Put the starts of all chunks into one file, which a partition looks into without reading."""
+    """Put the starts of all chunks into one file, bucket by bucket: int64 [buckets + 1, chunks, 2].
+
+    A partition reads those of few buckets; of all of them a few are held at a time.
+    """
+    at_once = max(1, _MOST_STARTS // max(len(files), 1))
     with open_spill(folder, path) as out:
-        for file in files:
-            out.write(file.read_starts())
+        for first in range(0, NUM_BUCKETS + 1, at_once):
+            last = min(first + at_once, NUM_BUCKETS + 1)
+            found = [file.read_starts(first, last) for file in files]
+            out.write(np.stack(found, axis=1).tobytes() if found else b"")
     return out.spilled
 
 
-def open_starts(path: Path) -> npt.NDArray[np.int64]:
-    """The starts of all chunks [chunks, 2, buckets + 1], of rows and of bytes, from the disk."""
-    table = np.memmap(path, "<i8", "r")
-    return table.reshape(-1, *_STARTS_SHAPE)
+def read_starts(path: Path, buckets: Sequence[int], num_chunks: int) -> npt.NDArray[np.int64]:
+    """Where some buckets begin in each chunk [buckets, chunks, 2], of what `join_starts` wrote."""
+    with path.open("rb") as file:
+        found = [_read_starts(file, bucket * num_chunks, num_chunks) for bucket in buckets]
+    return np.stack(found)
+
+
+def _read_starts(file: BinaryIO, first: int, count: int) -> npt.NDArray[np.int64]:
+    """So many starts, of rows and of bytes [count, 2]."""
+    file.seek(first * _START_BYTES)
+    data = file.read(count * _START_BYTES)
+    if len(data) != count * _START_BYTES:
+        raise EOFError(f"{file.name} is shorter than it was")
+    return np.frombuffer(data, "<i8").reshape(count, 2)
 
 
 def _read_into(file: io.FileIO, places: Sequence[int], parts: Sequence[_Buffer]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from dataservice.prepare import rows as rows_module
 from dataservice.prepare.counts import MAX_EXAMPLES
 from dataservice.prepare.model import TrainTexts
 from dataservice.prepare.partition import split_units, validates
@@ -20,7 +21,7 @@ from dataservice.prepare.rows import (
     RowKeys,
     bodies,
     buckets_of,
-    open_starts,
+    read_starts,
 )
 from dataservice.prepare.split_file import SPLITS, SplitFile
 from dataservice.prepare.text.keys import Keys, fold_keys
@@ -261,7 +262,7 @@ def test_text_that_looks_like_the_files_between_the_stages_survives(tmp_path: Pa
 def test_every_partition_is_split_once_a_few_at_a_time(number: int) -> None:
     units = split_units(number)
     assert [partition for unit in units for partition in unit] == list(range(number))
-    assert max(map(len, units)) <= 8
+    assert max(map(len, units)) <= 4
     assert len(units) >= min(number, 64)
 
 
@@ -296,16 +297,29 @@ def test_rows_are_whole_however_little_a_read_gives(
 def test_rows_that_were_cut_are_an_error_and_not_fewer_rows(tmp_path: Path) -> None:
     run_stages(tmp_path, tagged_rows(20))
     file = BucketFile.of_chunk(tmp_path, 0)
-    starts = open_starts(tmp_path / "starts")[0]
-    rows, size = starts[:, -1].tolist()
-    file.read_into(starts, [0, NUM_BUCKETS], [RowBuffer(rows, size)])
+    starts = read_starts(tmp_path / "starts", [0, NUM_BUCKETS], 1)[:, 0]
+    rows, size = starts[-1].tolist()
+    file.read_into(starts, rows, [RowBuffer(rows, size)])
     path = tmp_path / file.path
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(EOFError, match="shorter than it was"):
-        file.read_into(starts, [0, NUM_BUCKETS], [RowBuffer(rows, size)])
+        file.read_into(starts, rows, [RowBuffer(rows, size)])
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(EOFError, match="shorter than it was"):
-        file.read_starts()
+        file.read_starts(0, NUM_BUCKETS)
+
+
+@pytest.mark.parametrize("most", [1, 1000, 1 << 20])
+def test_starts_of_all_chunks_are_those_of_each_however_many_are_joined_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(rows_module, "_MOST_STARTS", most)
+    run_stages(tmp_path, tagged_rows(30), chunk_rows=10)
+    found = read_starts(tmp_path / "starts", range(NUM_BUCKETS + 1), 3)
+    for chunk in range(3):
+        own = BucketFile.of_chunk(tmp_path, chunk).read_starts(0, NUM_BUCKETS + 1)
+        assert np.array_equal(found[:, chunk], own)
+    assert found[-1, :, 0].tolist() == [10, 10, 10]
 
 
 def test_a_text_of_several_lines_is_never_written() -> None:
