@@ -134,6 +134,7 @@ def _load_stages(_: int) -> None:
 
 
 def _release(_: int) -> None:
+    """Let a worker give back what it has freed."""
     release_memory()
 
 
