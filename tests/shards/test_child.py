@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -71,9 +72,21 @@ def test_a_signal_waits_until_the_end(
     assert told == {number: 1}
 
 
+@pytest.fixture
+def taken() -> Iterator[socket.socket]:
+    """Becomes readable when the process has taken a signal, in whichever thread."""
+    ours, pythons = socket.socketpair()
+    with ours, pythons:
+        ours.settimeout(60)
+        pythons.setblocking(False)
+        before = signal.set_wakeup_fd(pythons.fileno())
+        yield ours
+        signal.set_wakeup_fd(before)
+
+
 @pytest.mark.parametrize("number", BOTH)
 def test_a_signal_that_another_thread_takes_waits_as_well(
-    told: Counter[int], number: signal.Signals
+    told: Counter[int], taken: socket.socket, number: signal.Signals
 ) -> None:
     stop = threading.Event()
     thread = threading.Thread(target=stop.wait)
@@ -82,6 +95,8 @@ def test_a_signal_that_another_thread_takes_waits_as_well(
     try:
         with pytest.raises(_HandlerError), starting():
             os.kill(os.getpid(), number)
+            # A busy main thread may not notice what another took: it does after it has waited.
+            assert taken.recv(1) == bytes([number])
             for steps in range(1000):
                 _step(steps)
     finally:
