@@ -1,7 +1,7 @@
 """datatrove: JsonlReader → clean → filter → DocumentTokenizer, in one local task."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,7 @@ def prepare(job: Job) -> dict[str, Any]:
 
 
 def check(job: Job) -> dict[str, Any]:
-    return compare(written(job), expected(job))
+    return compare(written(job), encoded(job, batches(job.corpus)))
 
 
 def written(job: Job) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
@@ -88,11 +88,14 @@ def written(job: Job) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
     yield from zip(documents[::2], documents[1::2], strict=True)
 
 
-def expected(job: Job) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
+def encoded(
+    job: Job, texts: Iterable[tuple[list[str], list[str]]]
+) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
+    """Ids of sources and targets, a pair at a time, without datatrove."""
     tokenizer = Tokenizer.from_file(str(job.tokenizer))
-    for src, tgt in batches(job.corpus):
-        encoded = [
-            [one.ids for one in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-            for texts in (src, tgt)
+    for sides in texts:
+        ids = [
+            [one.ids for one in tokenizer.encode_batch_fast(side, add_special_tokens=False)]
+            for side in sides
         ]
-        yield from zip(*encoded, strict=True)
+        yield from zip(*ids, strict=True)
