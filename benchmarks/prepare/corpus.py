@@ -3,6 +3,7 @@
 It is plain so that nobody is charged for decompression, and holds what was read, byte for byte.
 """
 
+import filecmp
 import gzip
 import io
 import json
@@ -24,13 +25,21 @@ class Size:
 
 
 def copy_plain(corpus: Path, target: Path, pairs: int | None = None) -> Size:
-    """Write the corpus, or its first pairs, as a plain file, and measure it."""
+    """Write the corpus, or its first pairs, as a plain file, and measure it.
+
+    A copy that is there already stays, for builds know their text by the date of its file.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with open_plain(corpus) as source, target.open("wb") as file:
+    copy = target.with_name(f"{target.name}.new")
+    with open_plain(corpus) as source, copy.open("wb") as file:
         if pairs is None:
             shutil.copyfileobj(source, file, 1 << 20)
         else:
             file.writelines(line for line, _ in zip(source, range(pairs), strict=False))
+    if target.exists() and filecmp.cmp(copy, target, shallow=False):
+        copy.unlink()
+    else:
+        copy.replace(target)
     return measure(target)
 
 

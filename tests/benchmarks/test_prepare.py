@@ -238,6 +238,17 @@ def test_an_expanded_corpus_is_unique_and_the_same_every_time(corpus: Path, tmp_
     assert {len(src.split()) for src, _ in pairs[3:]} == {3, 5}, "one name more in each"
 
 
+def test_a_copy_is_written_again_only_if_it_would_be_another(corpus: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain.jsonl"
+    size = copy_plain(corpus, plain)
+    os.utime(plain, ns=(1, 1))
+    assert copy_plain(corpus, plain) == size
+    assert plain.stat().st_mtime_ns == 1
+    assert copy_plain(corpus, plain, 2).pairs == 2
+    assert plain.read_bytes().splitlines() == corpus.read_bytes().splitlines()[:2]
+    assert sorted(tmp_path.iterdir()) == [plain, corpus]
+
+
 def test_parts_that_are_there_are_not_written_again(corpus: Path, tmp_path: Path) -> None:
     (part,) = expand(corpus, 10, tmp_path / "parts")
     part.write_bytes(b"kept")
