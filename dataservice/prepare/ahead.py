@@ -1,4 +1,4 @@
-"""Sources → what was read of each, in order; the next one is read while the caller has the last.
+"""Sources → what is read of them, in order, while the caller works on what was read before.
 
 Reading is one thread's work, which leaves the other cores to those who clean what is there.
 """
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from dataservice.prepare.journal import Journal
-from dataservice.prepare.reading import Ingested, ingest_source
+from dataservice.prepare.reading import Ingested, ingest_source, is_local
+from dataservice.prepare.sources import Chunk
 from dataservice.settings import BuildSettings
 from shards.cli.console import Report
 
@@ -30,10 +31,16 @@ class _Reader:
         self, settings: BuildSettings, number: int, before: Ingested, folder: Path
     ) -> None:
         self._read: Future[Ingested] = Future()
-        self._num_chunks = 0
+        self._chunks: list[Chunk] = []
+        self._num_taken = 0
+        self._news = threading.Event()
+        self._read.add_done_callback(lambda _: self._news.set())
         self._stopped = threading.Event()
         self._thread = threading.Thread(
-            target=self._run, args=(settings, number, before, folder), daemon=True
+            target=self._run,
+            name="read-source",
+            args=(settings, number, before, folder),
+            daemon=True,
         )
         self._thread.start()
 
@@ -43,15 +50,27 @@ class _Reader:
         except BaseException as error:  # noqa: BLE001  # whoever waits for the result has it
             self._read.set_exception(error)
 
-    def _note(self) -> None:
-        self._num_chunks += 1
+    def _note(self, chunk: Chunk) -> None:
+        self._chunks.append(chunk)
+        self._news.set()
         if self._stopped.is_set():
             raise _StoppedError
+
+    def take(self, tell: Callable[[int], None]) -> tuple[Chunk, ...]:
+        """Chunks that were not taken yet, once there are some; none when all of it is read."""
+        while not self._read.done():
+            self._news.wait()
+            self._news.clear()
+            if chunks := tuple(self._chunks[self._num_taken :]):
+                self._num_taken += len(chunks)
+                tell(self._num_taken)
+                return chunks
+        return ()
 
     def result(self, tell: Callable[[int], None]) -> Ingested:
         """What was read, once it is; until then it is told how many chunks there are."""
         while not wait([self._read], _TELL_S).done:
-            tell(self._num_chunks)
+            tell(len(self._chunks))
         return self._read.result()
 
     def stop(self) -> None:
@@ -63,12 +82,17 @@ class _Reader:
 def read_sources(
     settings: BuildSettings, folder: Path, journal: Journal, report: Report
 ) -> Generator[Ingested, None, None]:
-    """What each source holds, read now or by an earlier run; to be closed.
+    """Parts of what the sources hold, read now or by an earlier run; to be closed.
+
+    Files are given chunk by chunk: should this be stopped, they are the same when they are read
+    again, or the build is another. What comes over a network may be another text by then, and is
+    given once all of it is here.
 
     Raises:
         SourceError: when one is not there or damaged; see `ingest_source`.
     """
     numbers = range(max(1, len(settings.sources)))
+    by_chunk = is_local(settings)
     total = Ingested((), (), ())
     reader: _Reader | None = None
 
@@ -85,15 +109,20 @@ def read_sources(
         assert reader is not None, "what the journal does not know is being read"
         return reader.result(tell)
 
+    journal.begin(_STAGE)
     try:
         reader = start(0)
         for number in numbers:
+            num_given = 0
+            while reader is not None and by_chunk and (chunks := reader.take(tell)):
+                num_given += len(chunks)
+                yield Ingested(chunks, (), ())
             found = journal.once(_STAGE, str(number), result)
             total = total.joined(found)
             if reader is not None:  # what was read before is no news
                 report(_STAGE, len(total.chunks), None)
             reader = start(number + 1)
-            yield found
+            yield Ingested(found.chunks[num_given:], found.inputs, found.spilled)
     finally:
         if reader is not None:
             reader.stop()

@@ -129,6 +129,11 @@ class Journal:
         self._append("result", stage, key, "", result)
         return result
 
+    def begin(self, stage: str) -> None:
+        """Put a stage before those that work on it, whose results may be known before its own."""
+        if stage not in self._stages:
+            self._append("begin", stage, "", "", None)
+
     def knows(self, stage: str, key: str) -> bool:
         """Whether an earlier run did this step of the driver's."""
         return self._place(stage, key, None) is not None

@@ -63,11 +63,11 @@ def ingest_source(
     number: int,
     before: Ingested,
     folder: Path,
-    note: Callable[[], None],
+    note: Callable[[Chunk], None],
 ) -> Ingested:
     """Copy one source into chunks below the build's folder; others were read before it.
 
-    `note` is called with each chunk.
+    `note` is called with each chunk, whose files are whole.
 
     Raises:
         SourceError: when it is not there or damaged; see `read_chunks`.
@@ -80,7 +80,7 @@ def ingest_source(
     for chunk in read_chunks(source, folder / f"read-{number}", inputs, settings.reading):
         chunks.append(chunk)
         spilled += [SpillFile.of_file(folder, column) for column in chunk.columns]
-        note()
+        note(chunk)
     return Ingested(tuple(chunks), tuple(inputs[len(before.inputs) :]), tuple(spilled))
 
 

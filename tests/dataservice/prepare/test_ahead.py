@@ -1,7 +1,8 @@
-"""Sources → what each holds, in order; the next one is being read while the last is worked on."""
+"""Sources → what they hold, in order, while what was read before is worked on."""
 
+import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from dataservice.prepare import ahead
 from dataservice.prepare.ahead import read_sources
 from dataservice.prepare.journal import Journal
 from dataservice.prepare.reading import Ingested, ingest_source
+from dataservice.prepare.sources import Chunk
 from dataservice.settings import BuildSettings
 from shards.cli.console import silent
 from tests.dataservice.prepare.builds import small, write_rows
@@ -33,16 +35,26 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def read_all(
-    settings: BuildSettings, folder: Path, told: list[int] | None = None
-) -> list[Ingested]:
+def read_all(settings: BuildSettings, folder: Path, told: list[int] | None = None) -> Ingested:
     def report(stage: str, done: int, total: int | None) -> None:
         assert (stage, total) == ("read", None)
         if told is not None:
             told.append(done)
 
     with Journal(folder) as journal:
-        return list(read_sources(settings, folder, journal, report))
+        return whole(read_sources(settings, folder, journal, report))
+
+
+def whole(parts: Iterable[Ingested]) -> Ingested:
+    return functools.reduce(Ingested.joined, parts, Ingested((), (), ()))
+
+
+def next_source(parts: Iterator[Ingested]) -> Ingested:
+    """All parts of the next source, of which the last one names its files."""
+    source = next(parts)
+    while not source.inputs:
+        source = source.joined(next(parts))
+    return source
 
 
 class Reading:
@@ -59,7 +71,7 @@ class Reading:
         number: int,
         before: Ingested,
         folder: Path,
-        note: Callable[[], None],
+        note: Callable[[Chunk], None],
     ) -> Ingested:
         self.begun[number].set()
         assert self.may_end[number].wait(10)
@@ -76,8 +88,8 @@ def test_the_next_source_is_read_while_the_last_one_is_worked_on(
     ):
         for number in range(SOURCES):
             reading.may_end[number].set()
-            part = next(parts)
-            assert [chunk.input for chunk in part.chunks] == [number]
+            source = next_source(parts)
+            assert [chunk.input for chunk in source.chunks] == [number]
             if number + 1 < SOURCES:
                 assert reading.begun[number + 1].wait(10)
         assert list(parts) == []
@@ -93,18 +105,19 @@ def test_reading_ends_once_nobody_waits_for_it(
         number: int,
         before: Ingested,
         folder: Path,
-        note: Callable[[], None],
+        note: Callable[[Chunk], None],
     ) -> Ingested:
+        read = ingest_source(settings, number, before, folder, note)
         while number:  # a source without an end
             begun.set()
-            note()
-        return ingest_source(settings, number, before, folder, note)
+            note(read.chunks[0])
+        return read
 
     monkeypatch.setattr(ahead, "ingest_source", read)
     threads = threading.active_count()
     with Journal(folder) as journal:
         with closing(read_sources(settings, folder, journal, silent)) as parts:
-            next(parts)
+            next_source(parts)
             assert begun.wait(10)
         assert threading.active_count() == threads
         assert not journal.knows("read", "1")
@@ -116,8 +129,7 @@ def test_what_an_earlier_run_read_is_not_read_again(
     told: list[int] = []
     first = read_all(settings, folder, told)
     assert sorted(set(told)) == [1, 2, 3]
-    files = [info.file for part in first for info in part.inputs]
-    assert files == [f"{number}.jsonl" for number in range(SOURCES)]
+    assert [info.file for info in first.inputs] == [f"{number}.jsonl" for number in range(SOURCES)]
     Reading(monkeypatch)  # would wait for ever
     told.clear()
     assert read_all(settings, folder, told) == first
@@ -132,8 +144,83 @@ def test_a_source_that_is_damaged_is_told_in_its_turn(
         Journal(folder) as journal,
         closing(read_sources(settings, folder, journal, silent)) as parts,
     ):
-        next(parts)
+        next_source(parts)
         with pytest.raises(SourceError, match=r"1\.jsonl"):
             next(parts)
     Path(settings.sources[1].locations[0]).write_text('{"ru": "да", "en": "yes"}\n')
-    assert len(read_all(settings, folder)) == SOURCES
+    assert len(read_all(settings, folder).inputs) == SOURCES
+
+
+class Pausing:
+    """Stands in for reading: a source has three chunks, and the third waits for a word."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
+        self.go_on = threading.Event()
+        self.error = error
+        monkeypatch.setattr(ahead, "ingest_source", self.read)
+
+    def read(
+        self,
+        settings: BuildSettings,
+        number: int,
+        before: Ingested,
+        folder: Path,
+        note: Callable[[Chunk], None],
+    ) -> Ingested:
+        chunks: list[Chunk] = []
+        read = ingest_source(settings, number, before, folder, chunks.append)
+        chunks *= 3
+        for chunk in chunks[:2]:
+            note(chunk)
+        assert self.go_on.wait(10)
+        if self.error:
+            raise self.error
+        note(chunks[2])
+        return Ingested(tuple(chunks), read.inputs, read.spilled)
+
+
+def test_chunks_of_a_file_are_given_while_the_rest_of_it_is_read(
+    settings: BuildSettings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pausing = Pausing(monkeypatch)
+    with (
+        Journal(folder) as journal,
+        closing(read_sources(settings, folder, journal, silent)) as parts,
+    ):
+        begin = next(parts)
+        while len(begin.chunks) < 2:
+            begin = begin.joined(next(parts))
+        assert (len(begin.chunks), begin.inputs) == (2, ())
+        assert not journal.knows("read", "0")
+        pausing.go_on.set()
+        source = begin.joined(next_source(parts))
+        assert (len(source.chunks), len(source.inputs)) == (3, 1)
+        assert journal.knows("read", "0")
+
+
+def test_what_comes_over_a_network_is_given_when_all_of_it_is_there(
+    settings: BuildSettings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Pausing(monkeypatch).go_on.set()
+    monkeypatch.setattr(ahead, "is_local", lambda _: False)
+    with Journal(folder) as journal:
+        parts = list(read_sources(settings, folder, journal, silent))
+    assert [len(part.chunks) for part in parts] == [3] * SOURCES
+
+
+def test_a_damaged_source_is_told_before_all_that_was_read_of_it_is_worked_on(
+    settings: BuildSettings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pausing = Pausing(monkeypatch, SourceError("cut"))
+    with (
+        Journal(folder) as journal,
+        closing(read_sources(settings, folder, journal, silent)) as parts,
+    ):
+        next(parts)
+        threads = threading.active_count()
+        pausing.go_on.set()
+        (reader,) = (one for one in threading.enumerate() if one.name == "read-source")
+        reader.join(10)
+        assert threading.active_count() == threads - 1
+        with pytest.raises(SourceError, match="cut"):
+            next(parts)

@@ -13,9 +13,13 @@ from pathlib import Path
 import pytest
 
 from dataservice.errors import BuildError
+from dataservice.prepare import ahead
 from dataservice.prepare import build as build_module
 from dataservice.prepare.build import build
+from dataservice.prepare.reading import Ingested, ingest_source
+from dataservice.prepare.sources import Chunk
 from dataservice.prepare.work.folder import work_folder
+from dataservice.settings import BuildSettings
 from dataservice.verify import verify
 from shards.dataset import open_dataset
 from shards.errors import StoreFullError
@@ -140,6 +144,55 @@ def test_a_disk_of_any_size_too_small_keeps_the_version_before(
     assert outcomes.count("full") >= 8
     assert outcomes[-1] == "built"
     assert open_dataset(f"{folder}/data/datasets/small").version == after != before
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_was_cleaned_before_a_file_was_read_to_its_end_is_not_cleaned_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: bool
+) -> None:
+    monkeypatch.setattr("dataservice.prepare.sources.lines.CHUNK_BYTES", 5000)
+    source = write_rows(tmp_path / "corpus.jsonl", tagged_rows(400))
+    whole = build(small(tmp_path / "whole", sources=[str(source)]))
+    two_cleaned = threading.Event()
+
+    def interrupted(
+        settings: BuildSettings,
+        number: int,
+        before: Ingested,
+        folder: Path,
+        note: Callable[[Chunk], None],
+    ) -> Ingested:
+        chunks: list[Chunk] = []
+
+        def noted(chunk: Chunk) -> None:
+            note(chunk)
+            chunks.append(chunk)
+            if len(chunks) == 3:
+                assert two_cleaned.wait(10)
+                raise KeyboardInterrupt
+
+        return ingest_source(settings, number, before, folder, noted)
+
+    def report(stage: str, done: int, total: int | None) -> None:
+        if (stage, done) == ("clean and filter", 2):
+            assert total is None
+            two_cleaned.set()
+
+    settings = small(tmp_path, sources=[str(source)])
+    with monkeypatch.context() as patch:
+        patch.setattr(ahead, "ingest_source", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            build(settings, report)
+    rows = sorted((tmp_path / "data" / "work").glob("build-*/clean/*"))
+    if damaged:
+        rows.pop(0).unlink()
+    known: list[int] = []
+    again = build(
+        settings, lambda stage, done, _: known.append(done) if "before" in stage else None
+    )
+    assert known == [len(rows)]
+    assert len(rows) in (2 - damaged, 3 - damaged)
+    assert again.version == whole.version
 
 
 def test_a_build_that_the_disk_has_no_room_for_says_so_before_it_begins(

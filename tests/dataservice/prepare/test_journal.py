@@ -250,6 +250,29 @@ def test_a_damaged_file_brings_back_the_dropped_ones_it_is_made_from(folder: Pat
         assert not list(folder.glob("square-*"))
 
 
+def test_a_stage_that_began_first_is_brought_back_by_what_was_done_before_its_end(
+    folder: Path,
+) -> None:
+    def run() -> list[str]:
+        calls = []
+
+        def make(name: str) -> Made:
+            calls.append(name)
+            return Made(0, (spill(folder, name, name.encode()),))
+
+        with journal_of(folder) as journal:
+            journal.begin("read")
+            journal.once("clean", "0", lambda: make("rows"))
+            journal.once("read", "0", lambda: make("text"))
+            journal.drop("read")
+        return calls
+
+    for _ in range(2):
+        assert run() == ["rows", "text"]
+        assert run() == []
+        (folder / "rows").unlink()
+
+
 def test_files_that_no_result_names_are_removed(folder: Path) -> None:
     run_squares(folder)
     (folder / "square-99").write_bytes(b"of a unit that was not finished")
