@@ -135,6 +135,7 @@ def scale_section(results: Results) -> str:
         "parts of a million pairs. The corpus is the real one over and over, with an invented name in every pair, so "
         "that all are unique; lengths and the other words are real. Memory is the proportional set size of all "
         "processes of the build, four times a second: a page that several share counts once. What may have gone "
-        f"unseen between two looks is bounded by the sum of the kernel's high-water marks. {note}Time by stage:\n\n"
+        f"unseen between two looks is bounded by the sum of the kernel's high-water marks. {note}Time by stage; "
+        "while sources are read, by the stage that told last:\n\n"
         + table(("Pairs", *stages), times)
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from dataservice.prepare.journal import Journal
-from dataservice.prepare.reading import Ingested, ingest_source, is_local
+from dataservice.prepare.reading import Ingested, ingest_source
 from dataservice.prepare.sources import Chunk
 from dataservice.settings import BuildSettings
 from shards.cli.console import Report
@@ -56,16 +56,21 @@ class _Reader:
         if self._stopped.is_set():
             raise _StoppedError
 
-    def take(self, tell: Callable[[int], None]) -> tuple[Chunk, ...]:
-        """Chunks that were not taken yet, once there are some; none when all of it is read."""
-        while not self._read.done():
+    def take(self, tell: Callable[[int], None]) -> Chunk | None:
+        """The next chunk, once another is there, too; none when reading has ended.
+
+        What was not taken then, the last chunk always, is in the result, so that the next source
+        is begun before.
+        """
+        while True:
+            self._news.clear()  # before looking, or what comes meanwhile would wake nobody
+            if self._read.done():
+                return None
+            tell(len(self._chunks))
+            if self._num_taken + 1 < len(self._chunks):
+                self._num_taken += 1
+                return self._chunks[self._num_taken - 1]
             self._news.wait()
-            self._news.clear()
-            if chunks := tuple(self._chunks[self._num_taken :]):
-                self._num_taken += len(chunks)
-                tell(self._num_taken)
-                return chunks
-        return ()
 
     def result(self, tell: Callable[[int], None]) -> Ingested:
         """What was read, once it is; until then it is told how many chunks there are."""
@@ -84,15 +89,13 @@ def read_sources(
 ) -> Generator[Ingested, None, None]:
     """Parts of what the sources hold, read now or by an earlier run; to be closed.
 
-    Files are given chunk by chunk: should this be stopped, they are the same when they are read
-    again, or the build is another. What comes over a network may be another text by then, and is
-    given once all of it is here.
+    Chunks are given while the rest of their source is read, which a build that goes on may find
+    changed: it knows what it did with a chunk by the digests of its files.
 
     Raises:
         SourceError: when one is not there or damaged; see `ingest_source`.
     """
     numbers = range(max(1, len(settings.sources)))
-    by_chunk = is_local(settings)
     total = Ingested((), (), ())
     reader: _Reader | None = None
 
@@ -114,9 +117,9 @@ def read_sources(
         reader = start(0)
         for number in numbers:
             num_given = 0
-            while reader is not None and by_chunk and (chunks := reader.take(tell)):
-                num_given += len(chunks)
-                yield Ingested(chunks, (), ())
+            while reader is not None and (chunk := reader.take(tell)):
+                num_given += 1
+                yield Ingested((chunk,), (), ())
             found = journal.once(_STAGE, str(number), result)
             total = total.joined(found)
             if reader is not None:  # what was read before is no news

@@ -111,10 +111,10 @@ class _Made:
 
 @dataclass(slots=True)
 class _Found:
-    """What was read of the sources, and whether that is all of it."""
+    """What was read of the sources: its parts, and all of it at last."""
 
-    total: Ingested = field(default_factory=lambda: Ingested((), (), ()))
-    is_whole: bool = False
+    parts: list[Ingested] = field(default_factory=list)
+    total: Ingested | None = None
 
 
 @dataclass(slots=True)
@@ -202,10 +202,11 @@ class _Build:
                     self._raise_sources()
                 num_rows += result.num_rows
                 self.num_read.append(result.funnel.read.total())
-                num_units = len(found.total.chunks) if found.is_whole else None
+                num_units = len(found.total.chunks) if found.total else None
                 self.report("clean and filter", number, num_units)
         if not num_rows:
             self._raise_empty()
+        assert found.total is not None, "there are no results beyond the last unit"
         files = [BucketFile.of_chunk(self.folder, n) for n in range(len(found.total.chunks))]
         self.journal.once("starts", "", lambda: _Made(join_starts(files, self.folder, _STARTS)))
         self.journal.drop("read")
@@ -218,9 +219,9 @@ class _Build:
             write = functools.partial(write_test_keys, self.settings, self.folder)
             made = self.journal.once("tests", "", lambda: _Made(write()))
             tests = made.spilled.under(self.folder)
+        first = 0
         for part in parts:
-            first = len(found.total.chunks)
-            found.total = found.total.joined(part)
+            found.parts.append(part)
             for number, chunk in enumerate(part.chunks, first):
                 yield CleanUnit(
                     number=number,
@@ -230,12 +231,13 @@ class _Build:
                     test_file=tests,
                     settings=self.settings,
                 )
+            first += len(part.chunks)
         if text_key(self.settings) != self.text:
             raise SourceError(
                 "a source was changed while it was read; nothing was published, since nobody knows "
                 "what was read of it; run the same command again when it is whole"
             )
-        found.is_whole = True
+        found.total = Ingested((), (), ()).joined(*found.parts)
         check_space(self.folder, _SPILL_RATIO * found.total.num_bytes, "the build", self.report)
 
     def _raise_sources(self) -> None:

@@ -40,6 +40,12 @@ class CleanUnit:
     test_file: Path | None  # npy, uint64 [T], sorted: folded sentences of the test sets
     settings: BuildSettings
 
+    @property
+    def content(self) -> str:
+        """What the unit is made of, which may have changed when a source is read again."""
+        parts = [*(file.digest for file in self.chunk.spilled), *map(str, self.chunk.damaged)]
+        return " ".join(parts)
+
 
 @dataclass(frozen=True, slots=True)
 class CleanResult:

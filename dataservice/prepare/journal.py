@@ -101,7 +101,7 @@ class Journal:
     ) -> Iterator[Result]:
         """Results in unit order; only units that were not done before are run by the engine.
 
-        A unit is known by its number, and by its `label` if it has one.
+        A unit is known by its number, and by its `label` and `content` if it has these.
         """
         looked = (
             _Looked(str(number), unit, self._place(stage, str(number), unit))
@@ -289,4 +289,6 @@ def _take(group: Iterable[_Looked], started: deque[_Looked]) -> Iterator[Any]:
 
 
 def _label(unit: object) -> str:
-    return label_of(unit) if isinstance(getattr(unit, "label", None), str) else ""
+    label = label_of(unit) if isinstance(getattr(unit, "label", None), str) else ""
+    content = getattr(unit, "content", "")
+    return f"{label} {content}" if content else label

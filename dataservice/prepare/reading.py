@@ -51,10 +51,13 @@ class Ingested:
         """Bytes of raw text."""
         return sum(chunk.num_bytes for chunk in self.chunks)
 
-    def joined(self, other: "Ingested") -> "Ingested":
+    def joined(self, *others: "Ingested") -> "Ingested":
         """This and what was read after it."""
+        parts = (self, *others)
         return Ingested(
-            self.chunks + other.chunks, self.inputs + other.inputs, self.spilled + other.spilled
+            tuple(chunk for part in parts for chunk in part.chunks),
+            tuple(info for part in parts for info in part.inputs),
+            tuple(file for part in parts for file in part.spilled),
         )
 
 
@@ -77,9 +80,10 @@ def ingest_source(
     inputs = list(before.inputs)
     chunks: list[Chunk] = []
     spilled: list[SpillFile] = []
-    for chunk in read_chunks(source, folder / f"read-{number}", inputs, settings.reading):
+    own = f"read-{number}"
+    for chunk in read_chunks(source, folder / own, inputs, settings.reading):
         chunks.append(chunk)
-        spilled += [SpillFile.of_file(folder, column) for column in chunk.columns]
+        spilled += [file.below(own) for file in chunk.spilled]
         note(chunk)
     return Ingested(tuple(chunks), tuple(inputs[len(before.inputs) :]), tuple(spilled))
 

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn, Protocol
@@ -14,6 +14,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -56,13 +57,17 @@ def progress_bars() -> Iterator[Report]:
 
         def report(stage: str, done: int, total: int | None) -> None:
             if stage not in tasks:
-                for ended in progress.tasks:  # one stage follows another
-                    progress.update(ended.id, total=ended.total or ended.completed)
-                    progress.stop_task(ended.id)
+                end(progress.tasks[:-1])  # of two stages one may begin before the other ends
                 tasks[stage] = progress.add_task(stage, total=total)
             progress.update(tasks[stage], completed=done, total=total)
 
+        def end(stages: Sequence[Task]) -> None:
+            for stage in stages:
+                progress.update(stage.id, total=stage.total or stage.completed)
+                progress.stop_task(stage.id)
+
         yield report
+        end(progress.tasks)
 
 
 class LogLines:

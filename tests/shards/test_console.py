@@ -1,5 +1,7 @@
 """What programs say → lines that a log can hold and a person can copy."""
 
+import re
+
 import pytest
 
 from shards.cli.console import LogLines, print_result, progress_bars
@@ -25,6 +27,22 @@ def test_where_stderr_is_no_terminal_progress_is_lines(capsys: pytest.CaptureFix
         report("read", 1, 2)
     assert isinstance(report, LogLines)
     assert capsys.readouterr() == ("", "")
+
+
+def test_of_two_stages_at_once_both_go_on_and_each_ends_at_last(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    with progress_bars() as report:
+        report("read", 1, None)
+        report("clean", 1, None)
+        report("read", 60, None)
+        report("clean", 60, 60)
+        report("split", 7, None)
+    told = re.sub(r"\x1b\[[\d;?]*\w", "", capsys.readouterr().err)
+    bars = re.findall(r"(\w+) +\S+ +(\d+/\S+)", told)
+    assert bars[-3:] == [("read", "60/60"), ("clean", "60/60"), ("split", "7/7")]
 
 
 def test_ids_and_paths_are_whole_on_a_narrow_terminal(

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 from dataservice.errors import SourceError
 from dataservice.prepare.sources.damage import DamagedError, Reason
+from dataservice.prepare.work.spill import SpillFile, spill
 from dataservice.source_settings import Format, Reading, SourceSettings
 
 CHUNK_BYTES: Final = 4 << 20
@@ -31,6 +32,8 @@ class Chunk:
     """Number of the first line or record, from 1."""
     columns: tuple[Path, ...]
     num_bytes: int
+    spilled: tuple[SpillFile, ...] = ()
+    """The columns below the folder of the input, by whose digests their content is known."""
     author: str | None = None
     """Of all pairs that carry none, as the file itself says."""
     encoding: str = "utf-8"
@@ -56,15 +59,19 @@ class ChunkWriter:
     def write(self, columns: tuple[Buffer, ...], first: int, num_bytes: int | None = None) -> Chunk:
         """Write one chunk; `num_bytes` of raw text, if it is not what is written."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        paths = []
-        for number, data in enumerate(columns):
-            path = self.folder / f"{self.base.input:05d}-{first:012d}.{number}"
-            path.write_bytes(data)
-            paths.append(path)
+        spilled = tuple(
+            spill(self.folder, f"{self.base.input:05d}-{first:012d}.{number}", data)
+            for number, data in enumerate(columns)
+        )
         size = sum(map(len, columns)) if num_bytes is None else num_bytes
         damaged, self.lost = tuple(sorted(self.lost.items())), Counter()
         return replace(
-            self.base, first=first, columns=tuple(paths), num_bytes=size, damaged=damaged
+            self.base,
+            first=first,
+            columns=tuple(file.under(self.folder) for file in spilled),
+            num_bytes=size,
+            spilled=spilled,
+            damaged=damaged,
         )
 
     def damage(self, reason: Reason, message: str) -> None:

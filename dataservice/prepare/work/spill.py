@@ -6,7 +6,7 @@ import secrets
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Final, Protocol
 
@@ -29,12 +29,9 @@ class SpillFile:
         """A blob of the store, which a unit has put there."""
         return cls(f"{_STORE}{blob.path}", blob.bytes, f"sha256:{blob.sha256}")
 
-    @classmethod
-    def of_file(cls, folder: Path, path: Path) -> "SpillFile":
-        """A file below the work folder, which something else has written."""
-        with path.open("rb") as file:
-            digest = _crc32(file)
-            return cls(str(path.relative_to(folder)), file.tell(), f"crc32:{digest}")
+    def below(self, folder: str) -> "SpillFile":
+        """The same file as it is seen from the folder that holds its own."""
+        return replace(self, path=f"{folder}/{self.path}")
 
     @property
     def in_store(self) -> bool:
@@ -77,7 +74,7 @@ class SpillWriter:
         self._crc = 0
         self.num_bytes = 0
 
-    def write(self, data: bytes | memoryview) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append bytes."""
         self._crc = zlib.crc32(data, self._crc)
         self.num_bytes += self._file.write(data)
@@ -107,7 +104,7 @@ def open_spill(folder: Path, path: str) -> Iterator[SpillWriter]:
         raise
 
 
-def spill(folder: Path, path: str, data: bytes | memoryview) -> SpillFile:
+def spill(folder: Path, path: str, data: bytes | bytearray | memoryview) -> SpillFile:
     """Write a file of a work folder, whole or not at all."""
     with open_spill(folder, path) as writer:
         writer.write(data)

@@ -152,10 +152,11 @@ def test_a_source_that_is_damaged_is_told_in_its_turn(
 
 
 class Pausing:
-    """Stands in for reading: a source has three chunks, and the third waits for a word."""
+    """Stands in for reading: a source has four chunks, of which two wait for a word."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
         self.go_on = threading.Event()
+        self.readers: list[threading.Thread] = []
         self.error = error
         monkeypatch.setattr(ahead, "ingest_source", self.read)
 
@@ -167,19 +168,21 @@ class Pausing:
         folder: Path,
         note: Callable[[Chunk], None],
     ) -> Ingested:
+        self.readers.append(threading.current_thread())
         chunks: list[Chunk] = []
         read = ingest_source(settings, number, before, folder, chunks.append)
-        chunks *= 3
+        chunks *= 4
         for chunk in chunks[:2]:
             note(chunk)
-        assert self.go_on.wait(10)
+        assert self.go_on.wait(60)
+        for chunk in chunks[2:]:
+            note(chunk)
         if self.error:
             raise self.error
-        note(chunks[2])
         return Ingested(tuple(chunks), read.inputs, read.spilled)
 
 
-def test_chunks_of_a_file_are_given_while_the_rest_of_it_is_read(
+def test_chunks_of_a_source_are_given_while_the_rest_of_it_is_read(
     settings: BuildSettings, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pausing = Pausing(monkeypatch)
@@ -188,24 +191,26 @@ def test_chunks_of_a_file_are_given_while_the_rest_of_it_is_read(
         closing(read_sources(settings, folder, journal, silent)) as parts,
     ):
         begin = next(parts)
-        while len(begin.chunks) < 2:
-            begin = begin.joined(next(parts))
-        assert (len(begin.chunks), begin.inputs) == (2, ())
+        assert (len(begin.chunks), begin.inputs) == (1, ())
         assert not journal.knows("read", "0")
         pausing.go_on.set()
         source = begin.joined(next_source(parts))
-        assert (len(source.chunks), len(source.inputs)) == (3, 1)
+        assert (len(source.chunks), len(source.inputs)) == (4, 1)
         assert journal.knows("read", "0")
 
 
-def test_what_comes_over_a_network_is_given_when_all_of_it_is_there(
+def test_the_next_source_is_begun_before_the_last_chunk_of_one_is_given(
     settings: BuildSettings, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Pausing(monkeypatch).go_on.set()
-    monkeypatch.setattr(ahead, "is_local", lambda _: False)
-    with Journal(folder) as journal:
-        parts = list(read_sources(settings, folder, journal, silent))
-    assert [len(part.chunks) for part in parts] == [3] * SOURCES
+    pausing = Pausing(monkeypatch)
+    pausing.go_on.set()
+    with (
+        Journal(folder) as journal,
+        closing(read_sources(settings, folder, journal, silent)) as parts,
+    ):
+        for number in range(SOURCES):
+            assert next_source(parts).chunks
+            assert len(pausing.readers) == min(number + 2, SOURCES)
 
 
 def test_a_damaged_source_is_told_before_all_that_was_read_of_it_is_worked_on(
@@ -216,11 +221,8 @@ def test_a_damaged_source_is_told_before_all_that_was_read_of_it_is_worked_on(
         Journal(folder) as journal,
         closing(read_sources(settings, folder, journal, silent)) as parts,
     ):
-        next(parts)
-        threads = threading.active_count()
+        assert len(next(parts).chunks) == 1
         pausing.go_on.set()
-        (reader,) = (one for one in threading.enumerate() if one.name == "read-source")
-        reader.join(10)
-        assert threading.active_count() == threads - 1
+        pausing.readers[0].join(60)
         with pytest.raises(SourceError, match="cut"):
             next(parts)

@@ -16,7 +16,8 @@ from dataservice.errors import BuildError
 from dataservice.prepare import ahead
 from dataservice.prepare import build as build_module
 from dataservice.prepare.build import build
-from dataservice.prepare.reading import Ingested, ingest_source
+from dataservice.prepare.chunks import CleanResult, CleanUnit, clean_chunk
+from dataservice.prepare.reading import Ingested, ingest_source, text_key
 from dataservice.prepare.sources import Chunk
 from dataservice.prepare.work.folder import work_folder
 from dataservice.settings import BuildSettings
@@ -146,16 +147,21 @@ def test_a_disk_of_any_size_too_small_keeps_the_version_before(
     assert open_dataset(f"{folder}/data/datasets/small").version == after != before
 
 
-@pytest.mark.parametrize("damaged", [False, True])
-def test_what_was_cleaned_before_a_file_was_read_to_its_end_is_not_cleaned_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: bool
-) -> None:
-    monkeypatch.setattr("dataservice.prepare.sources.lines.CHUNK_BYTES", 5000)
-    source = write_rows(tmp_path / "corpus.jsonl", tagged_rows(400))
-    whole = build(small(tmp_path / "whole", sources=[str(source)]))
-    two_cleaned = threading.Event()
+class CutReading:
+    """Lets builds of a file of many chunks be interrupted when two are cleaned and three read."""
 
-    def interrupted(
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cleaned: list[int] = []
+        self._two_cleaned = threading.Event()
+        monkeypatch.setattr("dataservice.prepare.sources.lines.CHUNK_BYTES", 5000)
+        monkeypatch.setattr(build_module, "clean_chunk", self._clean)
+
+    def _clean(self, unit: CleanUnit) -> CleanResult:
+        self.cleaned.append(unit.number)
+        return clean_chunk(unit)
+
+    def _ingest(
+        self,
         settings: BuildSettings,
         number: int,
         before: Ingested,
@@ -168,31 +174,93 @@ def test_what_was_cleaned_before_a_file_was_read_to_its_end_is_not_cleaned_again
             note(chunk)
             chunks.append(chunk)
             if len(chunks) == 3:
-                assert two_cleaned.wait(10)
+                self._two_cleaned.wait(60)
                 raise KeyboardInterrupt
 
         return ingest_source(settings, number, before, folder, noted)
 
-    def report(stage: str, done: int, total: int | None) -> None:
+    def _report(self, stage: str, done: int, total: int | None) -> None:
         if (stage, done) == ("clean and filter", 2):
             assert total is None
-            two_cleaned.set()
+            self._two_cleaned.set()
 
+    def interrupt(self, settings: BuildSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(ahead, "ingest_source", self._ingest)
+            with pytest.raises(KeyboardInterrupt):
+                build(settings, self._report)
+        assert self.cleaned == [0, 1]
+        self.cleaned.clear()
+
+
+def rows_of(folder: Path) -> list[Path]:
+    """Files of rows that unfinished builds have left."""
+    return sorted((folder / "data" / "work").glob("build-*/clean/*"))
+
+
+@pytest.mark.parametrize("damaged", [(), (0,), (1,), (0, 1)])
+def test_what_was_cleaned_before_a_file_was_read_to_its_end_is_not_cleaned_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: tuple[int, ...]
+) -> None:
+    reading = CutReading(monkeypatch)
+    source = write_rows(tmp_path / "corpus.jsonl", tagged_rows(400))
+    whole = build(small(tmp_path / "whole", sources=[str(source)]))
+    every = list(reading.cleaned)
+    reading.cleaned.clear()
     settings = small(tmp_path, sources=[str(source)])
-    with monkeypatch.context() as patch:
-        patch.setattr(ahead, "ingest_source", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            build(settings, report)
-    rows = sorted((tmp_path / "data" / "work").glob("build-*/clean/*"))
-    if damaged:
-        rows.pop(0).unlink()
-    known: list[int] = []
-    again = build(
-        settings, lambda stage, done, _: known.append(done) if "before" in stage else None
+    reading.interrupt(settings, monkeypatch)
+    rows = rows_of(tmp_path)
+    for number in damaged:
+        rows[number].unlink()
+    assert build(settings).version == whole.version
+    assert reading.cleaned == [*damaged, *every[2:]]
+
+
+def test_a_source_that_is_another_one_when_it_is_read_again_is_not_mixed_with_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = CutReading(monkeypatch)
+    first, second = (
+        write_rows(tmp_path / f"{seed}.jsonl", tagged_rows(400, seed)) for seed in (0, 1)
     )
-    assert known == [len(rows)]
-    assert len(rows) in (2 - damaged, 3 - damaged)
-    assert again.version == whole.version
+    current = tmp_path / "current.jsonl"
+    current.symlink_to(first)
+    whole = build(small(tmp_path / "whole", sources=[str(current)]))
+    reading.cleaned.clear()
+    settings = small(tmp_path, sources=[str(current)])
+    # the link leads elsewhere after the build has looked at it, and back again for the next one
+    keys = iter([text_key(settings)])
+    current.unlink()
+    current.symlink_to(second)
+    with monkeypatch.context() as patch:
+        patch.setattr(build_module, "text_key", lambda _: next(keys))
+        reading.interrupt(settings, monkeypatch)
+    current.unlink()
+    current.symlink_to(first)
+    assert build(settings).version == whole.version
+
+
+def test_rows_that_were_damaged_after_the_split_began_bring_back_the_text_they_are_made_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = CutReading(monkeypatch)
+    source = write_rows(tmp_path / "corpus.jsonl", tagged_rows(400))
+    whole = build(small(tmp_path / "whole", sources=[str(source)]))
+    reading.cleaned.clear()
+    settings = small(tmp_path, sources=[str(source)])
+    reading.interrupt(settings, monkeypatch)
+
+    def stop_at_split(stage: str, done: int, total: int | None) -> None:
+        del done, total
+        if stage == "deduplicate and split":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(settings, stop_at_split)
+    rows_of(tmp_path)[0].unlink()
+    reading.cleaned.clear()
+    assert build(settings).version == whole.version
+    assert reading.cleaned == [0]
 
 
 def test_a_build_that_the_disk_has_no_room_for_says_so_before_it_begins(
