@@ -5,7 +5,7 @@ Reading is one thread's work, which leaves the other cores to those who clean wh
 
 import threading
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,6 @@ from dataservice.settings import BuildSettings
 from shards.cli.console import Report
 
 _STAGE: Final = "read"
-_TELL_S: Final = 0.2
 _STOP_S: Final = 10.0  # a download may not be waited for
 
 
@@ -32,7 +31,7 @@ class _Reader:
     ) -> None:
         self._read: Future[Ingested] = Future()
         self._chunks: list[Chunk] = []
-        self._num_taken = 0
+        self._num_taken = self._num_told = 0
         self._news = threading.Event()
         self._read.add_done_callback(lambda _: self._news.set())
         self._stopped = threading.Event()
@@ -66,16 +65,16 @@ class _Reader:
             self._news.clear()  # before looking, or what comes meanwhile would wake nobody
             if self._read.done():
                 return None
-            tell(len(self._chunks))
+            if (num_chunks := len(self._chunks)) > self._num_told:
+                self._num_told = num_chunks
+                tell(num_chunks)
             if self._num_taken + 1 < len(self._chunks):
                 self._num_taken += 1
                 return self._chunks[self._num_taken - 1]
             self._news.wait()
 
-    def result(self, tell: Callable[[int], None]) -> Ingested:
-        """What was read, once it is; until then it is told how many chunks there are."""
-        while not wait([self._read], _TELL_S).done:
-            tell(len(self._chunks))
+    def result(self) -> Ingested:
+        """What was read, once it is."""
         return self._read.result()
 
     def stop(self) -> None:
@@ -105,12 +104,11 @@ def read_sources(
         return _Reader(settings, number, total, folder)
 
     def tell(num_chunks: int) -> None:
-        if num_chunks:
-            report(_STAGE, len(total.chunks) + num_chunks, None)
+        report(_STAGE, len(total.chunks) + num_chunks, None)
 
     def result() -> Ingested:
         assert reader is not None, "what the journal does not know is being read"
-        return reader.result(tell)
+        return reader.result()
 
     journal.begin(_STAGE)
     try:
@@ -123,7 +121,8 @@ def read_sources(
             found = journal.once(_STAGE, str(number), result)
             total = total.joined(found)
             if reader is not None:  # what was read before is no news
-                report(_STAGE, len(total.chunks), None)
+                num_chunks = len(total.chunks)
+                report(_STAGE, num_chunks, num_chunks if number == numbers[-1] else None)
             reader = start(number + 1)
             yield Ingested(found.chunks[num_given:], found.inputs, found.spilled)
     finally:

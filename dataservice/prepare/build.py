@@ -4,6 +4,7 @@ sources → clean, filter → partition → dedup, split → tokenizer → tag, 
 """
 
 import functools
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -109,6 +110,14 @@ class _Made:
         return (self.spilled,)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """That something is so, without a file."""
+
+    def files(self) -> tuple[SpillFile, ...]:
+        return ()
+
+
 @dataclass(slots=True)
 class _Found:
     """What was read of the sources: its parts, and all of it at last."""
@@ -193,6 +202,7 @@ class _Build:
         (self.folder / "clean").mkdir(exist_ok=True)
         found = _Found()
         num_rows = 0
+        rows = hashlib.blake2b(digest_size=16)
         with closing(read_sources(self.settings, self.folder, self.journal, self.report)) as parts:
             units = self._clean_units(parts, found)
             results = self.journal.map(self.engine, "clean", clean_chunk, units)
@@ -201,6 +211,7 @@ class _Build:
                 if len(self.funnel.read) > _MAX_SOURCES:
                     self._raise_sources()
                 num_rows += result.num_rows
+                rows.update("".join(file.digest for file in result.spilled).encode())
                 self.num_read.append(result.funnel.read.total())
                 num_units = len(found.total.chunks) if found.total else None
                 self.report("clean and filter", number, num_units)
@@ -208,6 +219,10 @@ class _Build:
             self._raise_empty()
         assert found.total is not None, "there are no results beyond the last unit"
         files = [BucketFile.of_chunk(self.folder, n) for n in range(len(found.total.chunks))]
+        if not self.journal.knows("rows", rows.hexdigest()):
+            # what is known was made of others: a source was another one when it was read again
+            self.journal.forget_all_but("read", "tests", "clean")
+        self.journal.once("rows", rows.hexdigest(), _Known)
         self.journal.once("starts", "", lambda: _Made(join_starts(files, self.folder, _STARTS)))
         self.journal.drop("read")
         return found.total
@@ -237,7 +252,7 @@ class _Build:
                 "a source was changed while it was read; nothing was published, since nobody knows "
                 "what was read of it; run the same command again when it is whole"
             )
-        found.total = Ingested((), (), ()).joined(*found.parts)
+        found.total = Ingested.of_parts(found.parts)
         check_space(self.folder, _SPILL_RATIO * found.total.num_bytes, "the build", self.report)
 
     def _raise_sources(self) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -42,9 +42,9 @@ class CleanUnit:
 
     @property
     def content(self) -> str:
-        """What the unit is made of, which may have changed when a source is read again."""
-        parts = [*(file.digest for file in self.chunk.spilled), *map(str, self.chunk.damaged)]
-        return " ".join(parts)
+        """Names what the unit is made of, which may be another when a source is read again."""
+        known = repr(replace(self.chunk, columns=()))  # the files by their digests, not their place
+        return hashlib.blake2b(known.encode(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

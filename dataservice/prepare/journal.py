@@ -156,6 +156,11 @@ class Journal:
         self._append("forget", stage, "", "", None)
         self._unlink(places)
 
+    def forget_all_but(self, *stages: str) -> None:
+        """Forget every stage that is not named."""
+        for stage in self._stages.keys() - set(stages):
+            self.forget(stage)
+
     def _unlink(self, places: Iterable[_Place]) -> None:
         for place in places:
             for file in self._files(place):

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,10 +51,16 @@ class Ingested:
         """Bytes of raw text."""
         return sum(chunk.num_bytes for chunk in self.chunks)
 
-    def joined(self, *others: "Ingested") -> "Ingested":
+    def joined(self, other: "Ingested") -> "Ingested":
         """This and what was read after it."""
-        parts = (self, *others)
         return Ingested(
+            self.chunks + other.chunks, self.inputs + other.inputs, self.spilled + other.spilled
+        )
+
+    @classmethod
+    def of_parts(cls, parts: Sequence["Ingested"]) -> "Ingested":
+        """Many parts in the order of reading, at once."""
+        return cls(
             tuple(chunk for part in parts for chunk in part.chunks),
             tuple(info for part in parts for info in part.inputs),
             tuple(file for part in parts for file in part.spilled),

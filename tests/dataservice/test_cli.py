@@ -124,7 +124,7 @@ def test_progress_for_programs_is_one_object_a_line(cli: Run, corpus: Path) -> N
     outcome = cli("build", *quick(corpus), "--progress", "json", "--json")
     told = [json.loads(line) for line in outcome.stderr.splitlines()]
     assert told[0]["stage"] == "disk, MB at most of those free"
-    assert {"stage": "read", "done": 1, "total": None} in told
+    assert {"stage": "read", "done": 1, "total": 1} in told
     assert told[-1] == {"stage": "encode and write", "done": 1, "total": 1}
     assert outcome.result["name"] == "demo"
 

@@ -33,7 +33,7 @@ class Chunk:
     columns: tuple[Path, ...]
     num_bytes: int
     spilled: tuple[SpillFile, ...] = ()
-    """The columns below the folder of the input, by whose digests their content is known."""
+    """The columns below the folder of their source, by whose digests the text is known."""
     author: str | None = None
     """Of all pairs that carry none, as the file itself says."""
     encoding: str = "utf-8"

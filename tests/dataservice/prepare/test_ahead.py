@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 def read_all(settings: BuildSettings, folder: Path, told: list[int] | None = None) -> Ingested:
     def report(stage: str, done: int, total: int | None) -> None:
-        assert (stage, total) == ("read", None)
+        assert (stage, total) == ("read", SOURCES if done == SOURCES else None)
         if told is not None:
             told.append(done)
 
@@ -156,6 +156,7 @@ class Pausing:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
         self.go_on = threading.Event()
+        self.begun = threading.Semaphore(0)
         self.readers: list[threading.Thread] = []
         self.error = error
         monkeypatch.setattr(ahead, "ingest_source", self.read)
@@ -169,6 +170,7 @@ class Pausing:
         note: Callable[[Chunk], None],
     ) -> Ingested:
         self.readers.append(threading.current_thread())
+        self.begun.release()
         chunks: list[Chunk] = []
         read = ingest_source(settings, number, before, folder, chunks.append)
         chunks *= 4
@@ -208,9 +210,12 @@ def test_the_next_source_is_begun_before_the_last_chunk_of_one_is_given(
         Journal(folder) as journal,
         closing(read_sources(settings, folder, journal, silent)) as parts,
     ):
+        assert pausing.begun.acquire(timeout=0) is False
         for number in range(SOURCES):
-            assert next_source(parts).chunks
-            assert len(pausing.readers) == min(number + 2, SOURCES)
+            assert len(next_source(parts).chunks) == 4
+            for _ in range((number == 0) + (number + 1 < SOURCES)):
+                assert pausing.begun.acquire(timeout=60)
+        assert len(pausing.readers) == SOURCES
 
 
 def test_a_damaged_source_is_told_before_all_that_was_read_of_it_is_worked_on(

@@ -154,6 +154,8 @@ class CutReading:
         self.cleaned: list[int] = []
         self._two_cleaned = threading.Event()
         monkeypatch.setattr("dataservice.prepare.sources.lines.CHUNK_BYTES", 5000)
+        monkeypatch.setattr("dataservice.prepare.sources.po.CHUNK_BYTES", 5000)
+        monkeypatch.setattr("dataservice.prepare.sources.po._HEADER_BYTES", 2000)
         monkeypatch.setattr(build_module, "clean_chunk", self._clean)
 
     def _clean(self, unit: CleanUnit) -> CleanResult:
@@ -193,6 +195,13 @@ class CutReading:
         self.cleaned.clear()
 
 
+def stop_at_split(stage: str, done: int, total: int | None) -> None:
+    """A report in which Ctrl-C comes when the first partition is split."""
+    del done, total
+    if stage == "deduplicate and split":
+        raise KeyboardInterrupt
+
+
 def rows_of(folder: Path) -> list[Path]:
     """Files of rows that unfinished builds have left."""
     return sorted((folder / "data" / "work").glob("build-*/clean/*"))
@@ -216,27 +225,51 @@ def test_what_was_cleaned_before_a_file_was_read_to_its_end_is_not_cleaned_again
     assert reading.cleaned == [*damaged, *every[2:]]
 
 
+def catalogue_by(path: Path, author: str) -> Path:
+    """A catalogue whose author stands in its first chunk alone."""
+    header = f'"Last-Translator: {author}\\n"\n"Language: ru\\n"\n'
+    entries = (f'msgid "sentence {n} here"\nmsgstr "предложение {n} тут"\n' for n in range(400))
+    path.write_text("\n".join([f'msgid ""\nmsgstr ""\n{header}', *entries]), encoding="utf-8")
+    return path
+
+
+def texts_of_two(folder: Path, kind: str) -> tuple[Path, Path]:
+    if kind == "po":
+        one, other = (catalogue_by(folder / f"{name}.po", name) for name in ("Anna K", "Olga M"))
+        return one, other
+    one, other = (write_rows(folder / f"{seed}.jsonl", tagged_rows(400, seed)) for seed in (0, 1))
+    return one, other
+
+
+def point(link: Path, target: Path) -> Path:
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+    return link
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "po"])
+@pytest.mark.parametrize("stage", ["clean and filter", "deduplicate and split"])
 def test_a_source_that_is_another_one_when_it_is_read_again_is_not_mixed_with_the_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, stage: str
 ) -> None:
     reading = CutReading(monkeypatch)
-    first, second = (
-        write_rows(tmp_path / f"{seed}.jsonl", tagged_rows(400, seed)) for seed in (0, 1)
-    )
-    current = tmp_path / "current.jsonl"
-    current.symlink_to(first)
-    whole = build(small(tmp_path / "whole", sources=[str(current)]))
+    first, second = texts_of_two(tmp_path, kind)
+    source = point(tmp_path / f"current.{kind}", first)
+    whole = build(small(tmp_path / "whole", sources=[str(source)], vocab_size=500))
     reading.cleaned.clear()
-    settings = small(tmp_path, sources=[str(current)])
+    settings = small(tmp_path, sources=[str(source)], vocab_size=500)
     # the link leads elsewhere after the build has looked at it, and back again for the next one
-    keys = iter([text_key(settings)])
-    current.unlink()
-    current.symlink_to(second)
+    key = text_key(settings)
+    point(source, second)
     with monkeypatch.context() as patch:
-        patch.setattr(build_module, "text_key", lambda _: next(keys))
-        reading.interrupt(settings, monkeypatch)
-    current.unlink()
-    current.symlink_to(first)
+        patch.setattr(build_module, "text_key", lambda _: key)
+        if stage == "clean and filter":
+            reading.interrupt(settings, monkeypatch)
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                build(settings, stop_at_split)
+            rows_of(tmp_path)[0].unlink()
+    point(source, first)
     assert build(settings).version == whole.version
 
 
@@ -249,11 +282,6 @@ def test_rows_that_were_damaged_after_the_split_began_bring_back_the_text_they_a
     reading.cleaned.clear()
     settings = small(tmp_path, sources=[str(source)])
     reading.interrupt(settings, monkeypatch)
-
-    def stop_at_split(stage: str, done: int, total: int | None) -> None:
-        del done, total
-        if stage == "deduplicate and split":
-            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         build(settings, stop_at_split)
