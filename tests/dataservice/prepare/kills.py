@@ -2,8 +2,10 @@
 
 What a build promises after a kill is asked of the whole program: `strace` ends it with SIGKILL on
 its way into the N-th fsync or rename. After each kill the plain command must succeed and give
-what it gives when nobody disturbs it. With one process, and in its main thread, since strace
-counts for each of them: a commit syncs its blobs in others, between two steps of the main one.
+what it gives when nobody disturbs it. With one process, and at the steps of its main thread, since
+strace counts for each of them: a commit syncs its blobs in others, between two steps of the main
+one, and what reads the sources, which comes first, is killed in its place as often as it has
+chunks.
 """
 
 import re
@@ -70,14 +72,15 @@ class Step:
 
 def steps_of(command: Sequence[str], trace: Path) -> list[Step]:
     """The durable steps of a command that is not killed, in the order in which it takes them."""
-    calls = ",".join(DURABLE_STEPS)
+    calls = ",".join(("execve", *DURABLE_STEPS))  # the main thread is the one that begins
     done = _run([*_strace(trace), "-e", f"trace={calls}", *command])
     assert done.returncode == 0, done.stderr
     counts: Counter[str] = Counter()
     steps = []
     calls_of_threads = re.findall(r"^(\d+) +(\w+)\(", trace.read_text(), re.MULTILINE)
-    main_thread = calls_of_threads[0][0]
-    for thread, call in calls_of_threads:
+    main_thread, begin = calls_of_threads[0]
+    assert begin == "execve"
+    for thread, call in calls_of_threads[1:]:
         if thread != main_thread:
             continue
         counts[call] += 1
