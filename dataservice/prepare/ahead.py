@@ -89,7 +89,7 @@ def read_sources(
     """Parts of what the sources hold, read now or by an earlier run; to be closed.
 
     Chunks are given while the rest of their source is read, which a build that goes on may find
-    changed: it knows what it did with a chunk by the digests of its files.
+    changed: it knows again what it did with a chunk by the digests of its files, not by its place.
 
     Raises:
         SourceError: when one is not there or damaged; see `ingest_source`.

@@ -202,7 +202,7 @@ class _Build:
         (self.folder / "clean").mkdir(exist_ok=True)
         found = _Found()
         num_rows = 0
-        rows = hashlib.blake2b(digest_size=16)
+        digest = hashlib.blake2b(digest_size=16)
         with closing(read_sources(self.settings, self.folder, self.journal, self.report)) as parts:
             units = self._clean_units(parts, found)
             results = self.journal.map(self.engine, "clean", clean_chunk, units)
@@ -211,7 +211,7 @@ class _Build:
                 if len(self.funnel.read) > _MAX_SOURCES:
                     self._raise_sources()
                 num_rows += result.num_rows
-                rows.update("".join(file.digest for file in result.spilled).encode())
+                digest.update("".join(file.digest for file in result.spilled).encode())
                 self.num_read.append(result.funnel.read.total())
                 num_units = len(found.total.chunks) if found.total else None
                 self.report("clean and filter", number, num_units)
@@ -219,13 +219,19 @@ class _Build:
             self._raise_empty()
         assert found.total is not None, "there are no results beyond the last unit"
         files = [BucketFile.of_chunk(self.folder, n) for n in range(len(found.total.chunks))]
-        if not self.journal.knows("rows", rows.hexdigest()):
-            # what is known was made of others: a source was another one when it was read again
-            self.journal.forget_all_but("read", "tests", "clean")
-        self.journal.once("rows", rows.hexdigest(), _Known)
+        self._forget_other_rows(digest.hexdigest())
         self.journal.once("starts", "", lambda: _Made(join_starts(files, self.folder, _STARTS)))
         self.journal.drop("read")
         return found.total
+
+    def _forget_other_rows(self, digest: str) -> None:
+        """Forget what was made of rows that are no longer there.
+
+        They are others when a source was another one when it was read again.
+        """
+        if not self.journal.knows("rows", digest):
+            self.journal.forget_all_but("read", "tests", "clean")
+        self.journal.once("rows", digest, _Known)
 
     def _clean_units(self, parts: Iterable[Ingested], found: _Found) -> Iterator[CleanUnit]:
         """A unit for each chunk; `found` grows by what is read."""

@@ -31,11 +31,11 @@ _log = logging.getLogger(__name__)
 
 
 class _Place(NamedTuple):
-    """Where a record lies in the file, and what was said of its unit."""
+    """Where a record lies in the file, and what its unit was known by."""
 
     start: int
     num_bytes: int
-    label: str
+    identity: str
 
 
 class _Stage:
@@ -116,7 +116,7 @@ class Journal:
             started: deque[_Looked] = deque()
             for result in engine.map(function, _take(group, started)):
                 entry = started.popleft()
-                self._append("result", stage, entry.key, _label(entry.unit), result)
+                self._append("result", stage, entry.key, _identity(entry.unit), result)
                 yield result
 
     def once(self, stage: str, key: str, function: Callable[[], Result]) -> Result:
@@ -170,16 +170,16 @@ class Journal:
     def _place(self, stage: str, key: str, unit: object) -> _Place | None:
         found = self._stages.get(stage)
         place = found.results.get(key) if found else None
-        return place if place is not None and place.label == _label(unit) else None
+        return place if place is not None and place.identity == _identity(unit) else None
 
-    def _append(self, kind: str, stage: str, key: str, label: str, value: object) -> None:
-        data = dump((kind, stage, key, label, value))
+    def _append(self, kind: str, stage: str, key: str, identity: str, value: object) -> None:
+        data = dump((kind, stage, key, identity, value))
         frame = _FRAME.pack(len(data), zlib.crc32(data)) + data
         self._file.seek(self._end)
         written = self._file.write(frame)
         if written < len(frame):  # the disk is full: another write says so
             self._file.write(frame[written:])
-        place = _Place(self._end + _FRAME.size, len(data), label)
+        place = _Place(self._end + _FRAME.size, len(data), identity)
         self._end += len(frame)
         self._note(kind, stage, key, place)
 
@@ -219,10 +219,10 @@ class Journal:
         if len(data) != num_bytes or zlib.crc32(data) != crc:
             return None
         try:
-            kind, stage, key, label, _ = load(data, self._trusted)
+            kind, stage, key, identity, _ = load(data, self._trusted)
         except PickledError:
             return None
-        place = _Place(self._end + _FRAME.size, num_bytes, label)
+        place = _Place(self._end + _FRAME.size, num_bytes, identity)
         self._end += _FRAME.size + num_bytes
         return kind, stage, key, place
 
@@ -293,7 +293,7 @@ def _take(group: Iterable[_Looked], started: deque[_Looked]) -> Iterator[Any]:
         yield entry.unit
 
 
-def _label(unit: object) -> str:
+def _identity(unit: object) -> str:
     label = label_of(unit) if isinstance(getattr(unit, "label", None), str) else ""
     content = getattr(unit, "content", "")
     return f"{label} {content}" if content else label

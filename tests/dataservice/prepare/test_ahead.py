@@ -2,21 +2,21 @@
 
 import functools
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from dataservice.errors import SourceError
-from dataservice.prepare import ahead
 from dataservice.prepare.ahead import read_sources
 from dataservice.prepare.journal import Journal
-from dataservice.prepare.reading import Ingested, ingest_source
+from dataservice.prepare.reading import Ingested
 from dataservice.prepare.sources import Chunk
 from dataservice.settings import BuildSettings
 from shards.cli.console import silent
 from tests.dataservice.prepare.builds import small, write_rows
+from tests.dataservice.prepare.readers import Note, Read, read_by
 
 SOURCES = 3
 
@@ -51,9 +51,11 @@ def whole(parts: Iterable[Ingested]) -> Ingested:
 
 def next_source(parts: Iterator[Ingested]) -> Ingested:
     """All parts of the next source, of which the last one names its files."""
-    source = next(parts)
-    while not source.inputs:
-        source = source.joined(next(parts))
+    source = part = next(parts)
+    while not part.inputs:
+        part = next(parts)
+        source = source.joined(part)
+    assert part.chunks, "the next source is begun before the last chunk is given"
     return source
 
 
@@ -63,19 +65,12 @@ class Reading:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun = [threading.Event() for _ in range(SOURCES)]
         self.may_end = [threading.Event() for _ in range(SOURCES)]
-        monkeypatch.setattr(ahead, "ingest_source", self.read)
+        read_by(self._read, monkeypatch)
 
-    def read(
-        self,
-        settings: BuildSettings,
-        number: int,
-        before: Ingested,
-        folder: Path,
-        note: Callable[[Chunk], None],
-    ) -> Ingested:
+    def _read(self, number: int, read: Read, note: Note) -> Ingested:
         self.begun[number].set()
         assert self.may_end[number].wait(10)
-        return ingest_source(settings, number, before, folder, note)
+        return read(note)
 
 
 def test_the_next_source_is_read_while_the_last_one_is_worked_on(
@@ -100,20 +95,14 @@ def test_reading_ends_once_nobody_waits_for_it(
 ) -> None:
     begun = threading.Event()
 
-    def read(
-        settings: BuildSettings,
-        number: int,
-        before: Ingested,
-        folder: Path,
-        note: Callable[[Chunk], None],
-    ) -> Ingested:
-        read = ingest_source(settings, number, before, folder, note)
-        while number:  # a source without an end
+    def endless(number: int, read: Read, note: Note) -> Ingested:
+        found = read(note)
+        while number:
             begun.set()
-            note(read.chunks[0])
-        return read
+            note(found.chunks[0])
+        return found
 
-    monkeypatch.setattr(ahead, "ingest_source", read)
+    read_by(endless, monkeypatch)
     threads = threading.active_count()
     with Journal(folder) as journal:
         with closing(read_sources(settings, folder, journal, silent)) as parts:
@@ -156,23 +145,15 @@ class Pausing:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
         self.go_on = threading.Event()
-        self.begun = threading.Semaphore(0)
         self.readers: list[threading.Thread] = []
         self.error = error
-        monkeypatch.setattr(ahead, "ingest_source", self.read)
+        read_by(self._read, monkeypatch)
 
-    def read(
-        self,
-        settings: BuildSettings,
-        number: int,
-        before: Ingested,
-        folder: Path,
-        note: Callable[[Chunk], None],
-    ) -> Ingested:
+    def _read(self, number: int, read: Read, note: Note) -> Ingested:
+        del number
         self.readers.append(threading.current_thread())
-        self.begun.release()
         chunks: list[Chunk] = []
-        read = ingest_source(settings, number, before, folder, chunks.append)
+        found = read(chunks.append)
         chunks *= 4
         for chunk in chunks[:2]:
             note(chunk)
@@ -181,7 +162,7 @@ class Pausing:
             note(chunk)
         if self.error:
             raise self.error
-        return Ingested(tuple(chunks), read.inputs, read.spilled)
+        return Ingested(tuple(chunks), found.inputs, found.spilled)
 
 
 def test_chunks_of_a_source_are_given_while_the_rest_of_it_is_read(
@@ -199,23 +180,6 @@ def test_chunks_of_a_source_are_given_while_the_rest_of_it_is_read(
         source = begin.joined(next_source(parts))
         assert (len(source.chunks), len(source.inputs)) == (4, 1)
         assert journal.knows("read", "0")
-
-
-def test_the_next_source_is_begun_before_the_last_chunk_of_one_is_given(
-    settings: BuildSettings, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pausing = Pausing(monkeypatch)
-    pausing.go_on.set()
-    with (
-        Journal(folder) as journal,
-        closing(read_sources(settings, folder, journal, silent)) as parts,
-    ):
-        assert pausing.begun.acquire(timeout=0) is False
-        for number in range(SOURCES):
-            assert len(next_source(parts).chunks) == 4
-            for _ in range((number == 0) + (number + 1 < SOURCES)):
-                assert pausing.begun.acquire(timeout=60)
-        assert len(pausing.readers) == SOURCES
 
 
 def test_a_damaged_source_is_told_before_all_that_was_read_of_it_is_worked_on(
