@@ -36,14 +36,16 @@ class Exchange:
 
     async def answer(self, *, ranged: bool = True) -> Answer:
         """The service's answer; raises ConnectionError where it gives none, or only a part."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.proxy.service.port)
         kept = ("range", "if-range", "accept-encoding") if ranged else ("accept-encoding",)
         lines = [f"{name}: {self.headers[name]}" for name in kept if name in self.headers]
         host = f"Host: {self.headers.get('host', 'service')}"
         head = "\r\n".join([f"GET {self.path} HTTP/1.1", host, "Connection: close", *lines])
-        writer.write(f"{head}\r\n\r\n".encode())
-        data = await reader.read(-1)
-        writer.close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.proxy.service.port)
+        try:
+            writer.write(f"{head}\r\n\r\n".encode())
+            data = await reader.read(-1)
+        finally:
+            writer.close()
         told, _, body = data.partition(b"\r\n\r\n")
         status, *fields = told.decode("latin-1").split("\r\n")
         headers = dict(field.split(": ", 1) for field in fields)
@@ -110,7 +112,10 @@ class Proxy:
         self.connections = 0
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
+        self._over = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
+        self._failures: list[BaseException] = []
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
 
     @property
@@ -128,31 +133,53 @@ class Proxy:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join()
+        if error is None and self._failures:
+            raise self._failures[0]
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Let something go on beside the exchanges until the proxy ends."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()):
+            self._failures.append(failure)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        try:
+            self._loop.run_until_complete(self._live())
+        finally:
+            self._loop.close()
+
+    async def _live(self) -> None:
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
-        self._loop.run_forever()
+        await self._over.wait()
+        # asyncio loses the socket of a connection that it is still accepting when its server closes
+        while accepting := asyncio.all_tasks() - self._tasks - {asyncio.current_task()}:
+            await asyncio.gather(*accepting)
         server.close()
-        left = asyncio.all_tasks(self._loop)  # those that stall on purpose
-        for task in left:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()  # it may stall on purpose
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        waits = (writer.wait_closed() for writer in self._writers)
+        await asyncio.gather(*waits, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._writers.append(writer)  # a task that is cancelled before its first step closes none
+        self.spawn(self._serve(reader, writer))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
         try:
             while await self._exchange(reader, writer):
                 pass

@@ -1,0 +1,48 @@
+"""A proxy that ends → nothing left open, and no failure of a fault kept for itself."""
+
+import gc
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.faults.proxy import Exchange, Plan, Proxy
+from tests.faults.service import Service
+
+_REQUEST = b"GET /blobs/one HTTP/1.1\r\nHost: service\r\n\r\n"
+
+
+def test_what_waits_for_an_answer_when_it_ends_is_closed(tmp_path: Path) -> None:
+    silent = Service(tmp_path, "silent")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        silent.port = listener.getsockname()[1]
+        with (
+            Proxy(silent, Plan()) as proxy,
+            socket.create_connection(("127.0.0.1", proxy.port)) as client,
+        ):
+            client.sendall(_REQUEST)
+            asked, _ = listener.accept()
+        asked.close()
+    gc.collect()  # whatever is still open warns here, and warnings are errors
+
+
+def test_connections_that_come_while_it_ends_are_closed(service: Service) -> None:
+    for _ in range(100):
+        with Proxy(service, Plan()) as proxy:
+            late = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(2)]
+        for connection in late:
+            connection.close()
+    gc.collect()
+
+
+def test_a_fault_that_fails_itself_fails_the_test(service: Service) -> None:
+    async def broken(_: Exchange) -> None:
+        raise ValueError("a fault with a mistake in it")
+
+    with (
+        pytest.raises(ValueError, match="a fault with a mistake in it"),
+        Proxy(service, Plan((broken,))) as proxy,
+        socket.create_connection(("127.0.0.1", proxy.port)) as client,
+    ):
+        client.sendall(_REQUEST)
+        assert client.recv(1) == b""
