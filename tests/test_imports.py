@@ -31,6 +31,7 @@ LAYERS = {
         ("ahead", "conflicts", "contamination", "model", "near", "partition"),
         ("chunks", "known"),
         ("encode", "publish"),
+        ("stages",),
         ("build",),
     ),
     "trainer": (

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from dataservice.errors import BuildError
-from dataservice.prepare import build as build_module
 from dataservice.prepare.build import build
+from dataservice.prepare.stages import cleaning
 from dataservice.prepare.work.folder import work_folder
 from dataservice.verify import verify
 from shards.dataset import open_dataset
@@ -115,7 +115,7 @@ def test_an_interrupted_build_leaves_only_what_it_goes_on_from_and_says_so(tmp_p
 def test_a_disk_of_any_size_too_small_keeps_the_version_before(
     small_disk: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build_module, "check_space", lambda *_: None)  # it would be told before
+    monkeypatch.setattr(cleaning, "check_space", lambda *_: None)  # it would be told before
     folder = small_disk(16 << 20)
     before = build(small(folder, tagged_rows(300))).version
     shutil.rmtree(folder / "data" / "work")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from dataservice.prepare import build as build_module
 from dataservice.prepare.build import build
 from dataservice.prepare.chunks import CleanResult, CleanUnit, clean_chunk
 from dataservice.prepare.reading import Ingested, text_key
 from dataservice.prepare.sources import Chunk
+from dataservice.prepare.stages import cleaning
 from dataservice.settings import BuildSettings
 from tests.dataservice.prepare.builds import small, tagged_rows, write_rows
 from tests.dataservice.prepare.readers import Note, Read, read_by
@@ -24,7 +24,7 @@ class CutReading:
         monkeypatch.setattr("dataservice.prepare.sources.lines.CHUNK_BYTES", 5000)
         monkeypatch.setattr("dataservice.prepare.sources.po.CHUNK_BYTES", 5000)
         monkeypatch.setattr("dataservice.prepare.sources.po._HEADER_BYTES", 2000)
-        monkeypatch.setattr(build_module, "clean_chunk", self._clean)
+        monkeypatch.setattr(cleaning, "clean_chunk", self._clean)
 
     def _clean(self, unit: CleanUnit) -> CleanResult:
         self.cleaned.append(unit.number)
@@ -124,7 +124,8 @@ def test_a_source_that_is_another_one_when_it_is_read_again_is_not_mixed_with_th
     key = text_key(settings)
     point(source, second)
     with monkeypatch.context() as patch:
-        patch.setattr(build_module, "text_key", lambda _: key)
+        for asker in ("build", "stages.cleaning"):
+            patch.setattr(f"dataservice.prepare.{asker}.text_key", lambda _: key)
         if stage == "clean and filter":
             reading.interrupt(settings, monkeypatch)
         else:
