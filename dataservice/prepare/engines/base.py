@@ -6,6 +6,7 @@ either. Data goes through files; what crosses a process boundary is small.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from dataservice.errors import WorkerDiedError
@@ -37,6 +38,25 @@ class Engine(AbstractContextManager["Engine"], Protocol):
             WorkerDiedError: when a unit's worker died three times; whatever `function` raises.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An error of the function on its way from a worker, and where on it that happened."""
+
+    error: Exception
+    trace: str
+
+
+class RaisedOnWorkerError(Exception):
+    """Where on the worker it happened: the cause of an error, for those who read tracebacks."""
+
+
+def unwrapped(result: Result | Failed) -> Result:
+    """A result as it came from a worker; raises the error of one that failed."""
+    if isinstance(result, Failed):
+        raise result.error from RaisedOnWorkerError(result.trace)
+    return result
 
 
 def label_of(unit: object) -> str:

@@ -26,7 +26,14 @@ from ray.exceptions import (
 )
 
 from dataservice.errors import BuildError
-from dataservice.prepare.engines.base import MAX_DEATHS, Result, Unit, worker_died
+from dataservice.prepare.engines.base import (
+    MAX_DEATHS,
+    Failed,
+    Result,
+    Unit,
+    unwrapped,
+    worker_died,
+)
 from dataservice.prepare.engines.ray_probe import (
     FOLDER_WAIT_S,
     Beacon,
@@ -46,18 +53,6 @@ class _Task(Generic[Unit]):
     unit: Unit
     reference: Any
     deaths: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Failed:
-    """An error of the function, which Ray would otherwise wrap in one of its own."""
-
-    error: Exception
-    trace: str
-
-
-class _RaisedOnWorkerError(Exception):
-    """Where on the worker it happened: the cause of an error, for those who read tracebacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +126,7 @@ class RayEngine:
         task = waiting[0]
         while True:
             try:
-                result: Result | _Failed | _Misplaced = ray.get(task.reference)
+                result: Result | Failed | _Misplaced = ray.get(task.reference)
             except _DIED as error:
                 task.deaths += 1
                 if task.deaths == MAX_DEATHS:
@@ -144,7 +139,7 @@ class RayEngine:
                 raise (error.cause if isinstance(error.cause, Exception) else error) from None
             else:
                 waiting.popleft()
-                return _unwrapped(result)
+                return _checked(result)
             task.reference = self._start(function, task.unit)
 
 
@@ -155,24 +150,22 @@ def _wait_for_others(waiting: deque[_Task[Unit]]) -> None:
         ray.wait(others, num_returns=len(others), fetch_local=False)
 
 
-def _unwrapped(result: "Result | _Failed | _Misplaced") -> Result:
-    if isinstance(result, _Failed):
-        raise result.error from _RaisedOnWorkerError(result.trace)
+def _checked(result: Result | Failed | _Misplaced) -> Result:
     if isinstance(result, _Misplaced):
         raise cluster_error([result.problem])
-    return result
+    return unwrapped(result)
 
 
 def _call(
     function: Callable[[Unit], Result], unit: Unit, beacon: Beacon
-) -> "Result | _Failed | _Misplaced":
+) -> Result | Failed | _Misplaced:
     """On a worker: run a unit, unless this node has another folder or other code."""
     if problem := problem_here(beacon):
         return _Misplaced(f"node {ray.get_runtime_context().get_node_id()[:8]} {problem}")
     try:
         return function(unit)
     except Exception as error:  # noqa: BLE001  # raised again by the driver
-        return _Failed(error, traceback.format_exc())
+        return Failed(error, traceback.format_exc())
 
 
 @contextmanager
