@@ -1,9 +1,6 @@
 """A folder → a small data set of several shards; and a real data service over it, to be killed."""
 
-import contextlib
-import random
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +9,7 @@ from pathlib import Path
 from shards.manifest import LENGTHS_SUFFIX
 from shards.store import LocalStore
 from shards.writer import write_shard
+from tests.ports import port_of_its_own
 from tests.shards.helpers import lengths_blob, make_block, make_manifest
 
 NUM_SHARDS = 6
@@ -34,19 +32,6 @@ def publish(folder: Path) -> None:
     store.commit("demo", make_manifest(infos, blocks, model))
 
 
-def _port_of_its_own() -> int:
-    """A free port below those that clients are given.
-
-    From among those, a connection to the service while it is dead, or anybody else's, could get
-    its port; then it could not start again.
-    """
-    for port in random.sample(range(15_000, 30_000), 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("of 100 ports none is free")
-
-
 class Service:
     """`dataservice serve` over a folder, in a process of its own and always on one port."""
 
@@ -54,7 +39,7 @@ class Service:
         self._data_dir = data_dir
         self._process: subprocess.Popen[str] | None = None
         self._dead = threading.Event()
-        self.port = _port_of_its_own()
+        self.port = port_of_its_own()
         self.name = name
         self.folder_url = str(data_dir / "datasets" / name)
 

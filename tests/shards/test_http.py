@@ -13,6 +13,7 @@ import pytest
 from shards.errors import CorruptBlobError, NotFoundError, ShardError, StoreUnavailableError
 from shards.http import HttpStore, RetryPolicy
 from shards.manifest import BlobInfo
+from tests.ports import closed_port
 from tests.shards.fault_server import (
     Fault,
     FaultServer,
@@ -218,9 +219,10 @@ def test_a_refusal_is_said_at_once(server: FaultServer, code: int) -> None:
 
 
 def test_nobody_listening_is_an_error_with_a_remedy() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    with pytest.raises(StoreUnavailableError, match=r"refused.*check that the service is up"):
+    with (
+        closed_port() as port,
+        pytest.raises(StoreUnavailableError, match=r"refused.*check that the service is up"),
+    ):
         HttpStore(f"http://127.0.0.1:{port}", policy=TINY).read_blob(INFO)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.ports import port_of_its_own
+
 NGINX = """
 daemon off; master_process off; pid {folder}/pid; error_log stderr; events {{}}
 http {{
@@ -23,12 +25,6 @@ http {{
 """
 MINIMAL = "server {{ listen 127.0.0.1:{port}; root {root}; }}"
 MANUAL = Path(__file__).parents[2] / "docs" / "service.md"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager
@@ -53,7 +49,7 @@ def serving(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
 @contextlib.contextmanager
 def python_server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Python's own file server: no ranges, no ETags, a connection for each file."""
-    port = free_port()
+    port = port_of_its_own()
     command = [sys.executable, "-m", "http.server", str(port)]
     command += ["--bind", "127.0.0.1", "--directory", str(folder)]
     with serving(command, port) as process:
@@ -87,7 +83,7 @@ def nginx(
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     assert program, "nginx is not installed; this test needs it: apt-get install nginx"
     folder.mkdir()
-    port = free_port()
+    port = port_of_its_own()
     text = NGINX.format(folder=folder, server=server(root, port))
     (folder / "conf").write_text(text)
     command = [program, "-p", str(folder), "-e", "stderr", "-c", str(folder / "conf")]
@@ -118,11 +114,12 @@ def cutting_proxy(port: int, after: int) -> Iterator[str]:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = listener.accept()
+                sockets.append(client)
                 server = socket.create_connection(("127.0.0.1", port))
+                sockets.append(server)
                 for pair in ((client, server, None), (server, client, after)):
                     threads.append(threading.Thread(target=pump, args=pair))
                     threads[-1].start()
-                sockets.extend((client, server))
 
     threads: list[threading.Thread] = []
     sockets: list[socket.socket] = []
@@ -132,11 +129,12 @@ def cutting_proxy(port: int, after: int) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        acceptor.join()  # no connection is added any more
         for one in (listener, *sockets):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
-        acceptor.join()
         for thread in threads:
             thread.join()
     assert cut.is_set(), "nothing was cut"

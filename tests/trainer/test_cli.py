@@ -3,13 +3,13 @@
 import fcntl
 import json
 import shutil
-import socket
 import sys
 from pathlib import Path
 
 import pytest
 
 from shards.cli.settings import ConfigurationError, load_settings
+from tests.ports import closed_port
 from tests.trainer.conftest import Trainer
 from tests.trainer.stream.test_check import OffByOne
 from trainer.cli import main
@@ -269,11 +269,10 @@ def test_a_mistake_is_told_in_one_line(
     (tmp_path / "bad.yaml").write_text("batch_sise: 3\n")
     (tmp_path / "broken.yaml").write_text("a: [\n")
     monkeypatch.setattr("shards.http.RetryPolicy.wait_s", lambda *_: 0.0)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     arguments, told = MISTAKES[mistake]
-    places = {"tmp": tmp_path, "port": port, "run": run_dir, "data": pairs_url}
-    status, output, errors = trainer(*(argument.format(**places) for argument in arguments))
+    with closed_port() as port:
+        places = {"tmp": tmp_path, "port": port, "run": run_dir, "data": pairs_url}
+        status, output, errors = trainer(*(argument.format(**places) for argument in arguments))
     assert status == 1
     assert not output
     assert errors.startswith("error: ")
