@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,30 @@ ARGUMENTS = (
     *("--sample-every", "25", "--cpu-threads", "1", "--no-tensorboard"),
 )
 
+LAST_STEP = STEPS - 3
+# the trainer, which goes no further: whoever is to kill it may be late on a busy machine
+HELD_UP = f"""
+import threading
+from trainer.cli import main
+from trainer.training.metrics import RunLog
 
-def start(run_dir: Path, *arguments: str) -> subprocess.Popen[str]:
+batch = RunLog.batch
+
+def hold_up(log, step, *arguments):
+    batch(log, step, *arguments)
+    if step == {LAST_STEP}:
+        threading.Event().wait()
+
+RunLog.batch = hold_up
+main()
+"""
+
+
+def start(
+    run_dir: Path, *arguments: str, program: Sequence[str] = ("-m", "trainer")
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "trainer", *arguments, "--run-dir", str(run_dir)],
+        [sys.executable, *program, *arguments, "--run-dir", str(run_dir)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -44,7 +65,10 @@ def steps_done(run_dir: Path) -> int:
     return len(lines)
 
 
-def kill_after(process: subprocess.Popen[str], run_dir: Path, step: int) -> None:
+def kill_after(run_dir: Path, step: int, *arguments: str) -> None:
+    """Start a run and kill it as soon as it has made a step."""
+    assert step < LAST_STEP
+    process = start(run_dir, *arguments, program=("-c", HELD_UP))
     while process.poll() is None and steps_done(run_dir) < step:
         pass
     process.send_signal(signal.SIGKILL)
@@ -91,7 +115,7 @@ def test_a_killed_and_resumed_run_ends_bit_for_bit_as_an_undisturbed_one(
     finish(start(tmp_path / "whole", *arguments))
     step = random.SystemRandom().randint(8, STEPS - 10)
     killed = tmp_path / "killed"
-    kill_after(start(killed, *arguments), killed, step)
+    kill_after(killed, step, *arguments)
     told = finish(start(killed, "--resume"))
     assert "resuming from" in told
     whole, resumed = outcome(tmp_path / "whole"), outcome(killed)

@@ -192,7 +192,7 @@ def test_steps_of_a_run_that_was_killed_and_resumed_are_found_and_can_be_left_ou
         *("--skip-ids", str(skip), "--window-samples", "200"),
     )
     killed = tmp_path / "killed"
-    kill_after(start(killed, *arguments), killed, random.SystemRandom().randint(9, 40))
+    kill_after(killed, random.SystemRandom().randint(9, 40), *arguments)
     steps = assert_traced(killed)
     assert steps == list(range(1, len(steps) + 1))
     with (killed / LEDGER).open("r+b") as ledger:  # as a kill within a line leaves it
