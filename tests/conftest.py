@@ -4,11 +4,16 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.buckets import S3, s3_server, use_s3
 
 # Set before torch is imported: spinning threads starve the servers and trainers that tests start.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# On a busy machine an example may take longer, and that says nothing about it.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 _OURS = ("DATASERVICE_", "TRAINER_", "AWS_", "GOOGLE_", "AZURE_")
 

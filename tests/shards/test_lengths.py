@@ -77,7 +77,7 @@ def count(shard: Sequence[tuple[int, int, int]]) -> ShardLengths:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(samples, max_size=12), max_size=4))
 def test_any_lengths_come_back_from_their_bytes(
     shards: list[list[tuple[int, int, int]]],
