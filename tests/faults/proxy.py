@@ -46,7 +46,9 @@ class Exchange:
             data = await reader.read(-1)
         finally:
             writer.close()
-        told, _, body = data.partition(b"\r\n\r\n")
+        told, end, body = data.partition(b"\r\n\r\n")
+        if not end:
+            raise ConnectionError("the service was cut in its headers")
         status, *fields = told.decode("latin-1").split("\r\n")
         headers = dict(field.split(": ", 1) for field in fields)
         headers = {name.lower(): value for name, value in headers.items()}
@@ -169,6 +171,8 @@ class Proxy:
             for task in self._tasks:
                 task.cancel()  # it may stall on purpose
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        # else a kill or a start of the service that was begun here would meet the next test
+        await self._loop.shutdown_default_executor()
         for writer in self._writers:
             writer.transport.abort()
         waits = (writer.wait_closed() for writer in self._writers)

@@ -1,7 +1,9 @@
 """A proxy that ends → nothing left open, and no failure of a fault kept for itself."""
 
+import asyncio
 import gc
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,48 @@ def test_connections_that_come_while_it_ends_are_closed(service: Service) -> Non
         for connection in late:
             connection.close()
     gc.collect()
+
+
+def test_what_a_fault_does_in_a_thread_has_ended_as_well(service: Service) -> None:
+    begun, ended = threading.Event(), threading.Event()
+    goes_on: list[bool] = []
+
+    def work() -> None:
+        begun.set()
+        proxy._thread.join(0.2)
+        goes_on.append(proxy._thread.is_alive())
+        ended.set()
+
+    async def in_a_thread(_: Exchange) -> None:
+        await asyncio.to_thread(work)
+
+    with (
+        Proxy(service, Plan((in_a_thread,))) as proxy,
+        socket.create_connection(("127.0.0.1", proxy.port)) as client,
+    ):
+        client.sendall(_REQUEST)
+        assert begun.wait(60)
+    assert ended.wait(60)
+    assert goes_on == [True]
+
+
+@pytest.mark.parametrize("part", [b"", b"HTTP/1.1 200 OK\r\ncontent-le", b"HTTP/1.1 200 OK\r\n"])
+def test_a_service_that_dies_in_its_headers_is_a_broken_connection(
+    tmp_path: Path, part: bytes
+) -> None:
+    dying = Service(tmp_path, "dying")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dying.port = listener.getsockname()[1]
+        with (
+            Proxy(dying, Plan()) as proxy,
+            socket.create_connection(("127.0.0.1", proxy.port)) as client,
+        ):
+            client.sendall(_REQUEST)
+            asked, _ = listener.accept()
+            with asked:
+                asked.recv(1 << 16)
+                asked.sendall(part)
+            assert client.recv(1) == b""
 
 
 def test_a_fault_that_fails_itself_fails_the_test(service: Service) -> None:
