@@ -14,8 +14,9 @@ QUICK: Final = RetryPolicy(
     attempts=4,
     first_wait_s=0.001,
     max_wait_s=0.01,
-    connect_timeout_s=2,
-    read_timeout_s=2,
+    # no case with this policy waits: as long as its deadline lets a busy machine pause
+    connect_timeout_s=5,
+    read_timeout_s=5,
     deadline_s=5,
 )
 
@@ -81,7 +82,7 @@ DRIPPING: Final = replace(
     QUICK, connect_timeout_s=0.4, read_timeout_s=0.4, attempts=1000, deadline_s=3
 )
 PATIENT: Final = replace(QUICK, attempts=100_000, max_wait_s=0.05, deadline_s=60)
-USEFUL: Final = replace(QUICK, deadline_s=1.5, min_bytes_per_s=1000)
+USEFUL: Final = replace(QUICK, deadline_s=1.5, min_bytes_per_s=200)
 UNTIL: Final = "… attempts until the deadline of 3 s"
 PORTAL: Final = (
     "a web page came (text/html), not the file; something on the way answers for the server, a "
