@@ -20,7 +20,7 @@ def test_a_deadline_ends_what_would_go_on_for_ever(server: FaultServer, fault: F
     started = time.monotonic()
     with pytest.raises(StoreUnavailableError):
         HttpStore(server.url, policy=policy).read("file")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 25  # a server that stalls hangs up after 30
 
 
 class Clock:

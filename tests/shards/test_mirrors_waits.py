@@ -24,7 +24,8 @@ def test_a_mirror_that_sends_a_little_and_falls_silent_is_left(
     server.script.files[f"/{info.path}"] = bytes(100_000)
     server.script.always = stall(100)
     clock = Clock()
-    policy = hasty(RetryPolicy(read_timeout_s=0.1, first_wait_s=8))
+    # of two attempts in a row, one brings a byte within this time
+    policy = hasty(RetryPolicy(read_timeout_s=0.5, first_wait_s=8))
     limping = HttpStore(
         server.url,
         policy=policy,
