@@ -78,6 +78,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         process.communicate(timeout=60)
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take longer for a first answer than a reader should wait."""
+    monkeypatch.setattr("shards.lease._FIRST_WAIT_S", 60.0)
+
+
 def ids(dataset: Dataset) -> list[list[int]]:
     """The pair ids of every batch of an epoch."""
     return [batch.pair_ids.tolist() for batch in BatchStream(dataset, CONFIG)]
