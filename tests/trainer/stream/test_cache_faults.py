@@ -150,15 +150,15 @@ def test_a_file_that_cannot_be_read_is_fetched_and_replaced(
     cache = BlobCache(tmp_path, 1000, origin.fetch)
     info = origin.infos()[0]
     cache.read(info)
-    before = (tmp_path / file(info)).stat()
 
     def fail(path: Path) -> None:
         raise OSError(number, os.strerror(number), str(path))
 
-    with monkeypatch.context() as patch:
-        opening(patch, fail)
-        assert cache.read(info) == origin.blobs[info.sha256]
-    assert (tmp_path / file(info)).stat().st_ctime_ns > before.st_ctime_ns
+    with (tmp_path / file(info)).open("rb") as before:  # while it is open, no other has its number
+        with monkeypatch.context() as patch:
+            opening(patch, fail)
+            assert cache.read(info) == origin.blobs[info.sha256]
+        assert (tmp_path / file(info)).stat().st_ino != os.fstat(before.fileno()).st_ino
     assert cache.read(info) == origin.blobs[info.sha256]
     assert len(origin.fetched) == 2
 
