@@ -36,7 +36,7 @@ def test_no_more_than_depth_items_are_made_ahead() -> None:
 
     stream = prefetch(items(), depth=2)
     assert next(stream) == 0
-    assert reached.wait(5), "two are made ahead of the one that was taken"
+    assert reached.wait(60), "two are made ahead of the one that was taken"
     assert made == [0, 1, 2]
 
 
@@ -46,7 +46,7 @@ def test_closing_the_stream_ends_its_thread() -> None:
     next(stream)
     (thread,) = set(threading.enumerate()) - before
     stream.close()  # type: ignore[attr-defined]
-    thread.join(5)
+    thread.join(60)
     assert not thread.is_alive()
 
 
