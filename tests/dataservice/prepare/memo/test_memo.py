@@ -72,7 +72,6 @@ texts = st.lists(words, max_size=12).map(" ".join) | st.text(max_size=60)
 
 
 @pytest.mark.parametrize("name", MODELS)
-@settings(deadline=None)  # the first example trains the model
 @given(batch=st.lists(texts, max_size=8))
 @example(batch=[])
 @example(batch=[""])
@@ -83,7 +82,6 @@ def test_ids_are_those_of_sentencepiece(name: str, batch: list[str]) -> None:
     assert_same(memo(name), batch)
 
 
-@settings(deadline=None)
 @given(batch=st.lists(texts, max_size=8))
 def test_a_memo_that_is_full_gives_the_same_ids(batch: list[str]) -> None:
     small = memo("3k", 40)
@@ -91,7 +89,6 @@ def test_a_memo_that_is_full_gives_the_same_ids(batch: list[str]) -> None:
     assert small.num_words <= 40
 
 
-@settings(deadline=None)
 @given(text=st.text(st.characters(codec=None), min_size=1))
 @example(text="a\ud800b")
 def test_what_sentencepiece_refuses_is_refused_alike(text: str) -> None:
@@ -255,7 +252,7 @@ def test_a_model_that_is_not_what_it_says_is_found_by_trial(option: str) -> None
     assert "not those of its words" in why
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(batch=st.lists(texts, max_size=4))
 def test_ids_do_not_depend_on_what_was_encoded_before(batch: list[str]) -> None:
     fresh = WordMemo.for_model(demo_model(1000), max_words=10)
