@@ -25,12 +25,31 @@ DURABLE_STEPS: Final = ("fsync", "fdatasync", "rename", "renameat", "renameat2")
 _KILLED: Final = (-9, 137)
 _TIMEOUT_S: Final = 300
 _AT_ONCE: Final = 2
+_PROGRAM: Final = (sys.executable, "-m", "dataservice")
+# what happens at a report cannot come too late, as what waits for its line may on a busy machine
+_REPORTING: Final = """
+from shards.cli import console
+{define}
+tell = console.json_lines
+
+def report(stage, done, total):
+    tell(stage, done, total)
+    heard(stage)
+
+console.json_lines = report
+from dataservice.cli import main
+main()
+"""
 
 
-def build_command(folder: Path, *options: str) -> list[str]:
+def build_command(folder: Path, *options: str, program: Sequence[str] = _PROGRAM) -> list[str]:
     """`dataservice build` of a data set of a few hundred pairs into a folder."""
-    command = [sys.executable, "-m", "dataservice", "build", "--data-dir", str(folder)]
-    return [*command, "--name", "small", *options]
+    return [*program, "build", "--data-dir", str(folder), "--name", "small", *options]
+
+
+def reporting_program(define: str) -> list[str]:
+    """The command line's program, which calls `heard(stage)` of this code at each report."""
+    return [sys.executable, "-c", _REPORTING.format(define=define)]
 
 
 def build_version(folder: Path, *options: str) -> str:

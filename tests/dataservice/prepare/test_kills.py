@@ -1,19 +1,25 @@
 """A real build, killed at every durable step and at random → the version of an undisturbed one."""
 
-import contextlib
 import os
 import random
 import signal
+import subprocess
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from tests.dataservice.prepare.kills import build_version, running_build, versions_after_kills
+from tests.dataservice.prepare.kills import (
+    build_command,
+    build_version,
+    reporting_program,
+    running_build,
+    versions_after_kills,
+)
 
 _DEMO = ("--demo-pairs", "400", "--vocab-size", "900")
 _PARTS = ("--demo-pairs", "4000", "--vocab-size", "900", "--partition-bytes", "65536")
-_KILL_SHARE = 0.2
+_KILL_SHARE = 0.4
 _MOST_KILLS = 2  # a third could be the third of one unit, which would be named and end the build
 
 pytestmark = pytest.mark.slow
@@ -27,43 +33,37 @@ def test_a_kill_at_any_durable_step_ends_in_the_clean_runs_version(tmp_path: Pat
     assert {step: version for step, version in after.items() if version != clean} == {}
 
 
-def children_of(pid: int) -> list[int]:
-    """The workers of a build that is at work."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found += [int(child) for child in task.read_text().split()]
-        except OSError:
-            continue  # the thread has just ended
-    return found
+def lose_workers(seed: int) -> str:
+    """Code that kills workers at random while the build goes on."""
+    return f"""
+import atexit, random, threading
+from multiprocessing import active_children
 
+chosen, kills = random.Random({seed}), []
+atexit.register(lambda: print("killed", len(kills)))
 
-def is_worker(pid: int) -> bool:
-    """Whether a child is one of the pool, not the tracker of its resources."""
-    try:
-        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
+def heard(stage):
+    if kills:
+        kills[-1].join()
+    workers = active_children()
+    if workers and len(kills) < {_MOST_KILLS} and chosen.random() < {_KILL_SHARE}:
+        kills.append(threading.Thread(target=chosen.choice(workers).kill))
+        kills[-1].start()
+"""
 
 
 def test_workers_killed_at_random_change_nothing(tmp_path: Path) -> None:
     clean = build_version(tmp_path / "clean", *_PARTS, "--processes", "1")
     options = (*_PARTS, "--processes", "2")
-    chosen = random.Random(0)
-    killed = 0
-    for number in range(3):
-        folder = tmp_path / f"data-{number}"
-        left = _MOST_KILLS
-        with running_build(folder, *options) as (pid, lines):
-            for _ in lines:
-                workers = [worker for worker in children_of(pid) if is_worker(worker)]
-                if workers and left and chosen.random() < _KILL_SHARE:
-                    with contextlib.suppress(ProcessLookupError):  # it has just ended
-                        os.kill(chosen.choice(workers), signal.SIGKILL)
-                        left -= 1
-        killed += _MOST_KILLS - left
+    for seed in range(3):
+        folder = tmp_path / f"data-{seed}"
+        program = reporting_program(lose_workers(seed))
+        command = build_command(folder, *options, "--progress", "json", program=program)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1] == f"killed {_MOST_KILLS}"
+        assert f"version: {clean}" in done.stdout.splitlines()
         assert build_version(folder, *options) == clean
-    assert killed >= 3
 
 
 def test_a_build_killed_at_random_goes_on_and_ends_in_the_same_version(tmp_path: Path) -> None:
