@@ -1,10 +1,8 @@
 """Builds that are killed, crowded or out of disk → no half version, and the one before intact."""
 
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +20,7 @@ from shards.errors import StoreFullError
 from shards.store import LocalStore
 from tests.corpus import make_pairs
 from tests.dataservice.prepare.builds import small, tagged_rows, write_rows
+from tests.dataservice.prepare.kills import build_command, reporting_program
 
 
 def work_entries(folder: Path) -> list[str]:
@@ -43,25 +42,45 @@ def session_members(session: int) -> list[int]:
 
 
 def wait_until_nobody_is_left(session: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while session_members(session):
         assert time.monotonic() < deadline, "worker processes outlive their build"
         time.sleep(0.05)
 
 
-def start_build(folder: Path, source: Path) -> subprocess.Popen[str]:
-    """The command line's build in a session of its own, with many partitions to be caught in."""
-    command = [sys.executable, "-m", "dataservice", "build", "--progress", "json"]
-    command += ["--source", str(source), "--data-dir", str(folder / "data"), "--name", "small"]
-    command += ["--vocab-size", "600", "--partition-bytes", "65536", "--processes", "2"]
-    command += ["--near-duplicates", "off"]  # as `small` has it: it is the same build
-    return subprocess.Popen(
-        command,
+def end_at(stage: str, end: str) -> str:
+    """Code that ends the program when it first reports a stage: what waits for the line is late."""
+    return f"""
+import os, signal, threading
+begun = []
+
+def heard(stage):
+    if stage.startswith({stage!r}) and not begun:
+        begun.append(stage)
+        {end}
+"""
+
+
+_KILL = "os.kill(os.getpid(), signal.SIGKILL)"
+# as Ctrl-C in a terminal does, while the build goes on
+_INTERRUPT = "threading.Thread(target=os.killpg, args=(os.getpid(), signal.SIGINT)).start()"
+
+
+def run_build(folder: Path, source: Path, at_reports: str) -> tuple[subprocess.Popen[str], str]:
+    """The command line's build in a session of its own, to its end; and all that it said."""
+    options = ["--progress", "json", "--source", str(source), "--vocab-size", "600"]
+    options += ["--partition-bytes", "65536", "--processes", "2"]  # many, to be caught in
+    options += ["--near-duplicates", "off"]  # as `small` has it: it is the same build
+    program = reporting_program(at_reports)
+    with subprocess.Popen(
+        build_command(folder / "data", *options, program=program),
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
-    )
+    ) as build:
+        assert build.stderr is not None
+        return build, build.stderr.read()
 
 
 @pytest.mark.slow
@@ -70,13 +89,7 @@ def test_a_killed_build_leaves_no_version_and_the_next_one_succeeds(
     tmp_path: Path, stage: str
 ) -> None:
     source = write_rows(tmp_path / "corpus.jsonl", make_pairs(4000))
-    program = start_build(tmp_path, source)
-    assert program.stderr is not None
-    with program, program.stderr as lines:
-        for line in lines:
-            if f'"stage": "{stage}' in line:
-                break
-        os.kill(program.pid, signal.SIGKILL)
+    program, _ = run_build(tmp_path, source, end_at(stage, _KILL))
     assert program.returncode == -signal.SIGKILL
     store = LocalStore(tmp_path / "data" / "datasets")
     assert store.names() == []
@@ -92,14 +105,8 @@ def test_a_killed_build_leaves_no_version_and_the_next_one_succeeds(
 @pytest.mark.slow
 def test_an_interrupted_build_leaves_only_what_it_goes_on_from_and_says_so(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "corpus.jsonl", make_pairs(4000))
-    program = start_build(tmp_path, source)
-    assert program.stderr is not None
-    for line in program.stderr:
-        if '"stage": "clean and filter' in line:
-            break
-    os.killpg(program.pid, signal.SIGINT)  # as Ctrl-C in a terminal does
-    with program:
-        told = [line for line in program.stderr.read().splitlines() if not line.startswith("{")]
+    program, said = run_build(tmp_path, source, end_at("clean and filter", _INTERRUPT))
+    told = [line for line in said.splitlines() if not line.startswith("{")]
     interrupted = (
         "error: interrupted; what was not finished was not published; run the same command again: "
         "a build goes on where it was"
