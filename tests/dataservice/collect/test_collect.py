@@ -225,7 +225,7 @@ def test_a_commit_waits_for_a_collection_and_fails_when_its_blobs_are_gone(box: 
         assert thread.is_alive()
         for blob in manifest.blobs():
             (box.store.folder / blob.path).unlink()
-    thread.join(10)
+    thread.join()
     assert "the version is not published" in str(failed[0])
 
 

@@ -175,6 +175,6 @@ def test_each_step_does_its_own_work() -> None:
 
 @pytest.mark.parametrize("piece", ["<!--", "--><!--", "<a ", "<", "&", "&amp;", "<author_", "Ð"])
 def test_a_text_made_to_be_slow_is_not(piece: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()  # what a busy machine does meanwhile does not count
     clean(piece * 20_000)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
