@@ -81,11 +81,11 @@ def run_watched(
     try:
         _watch(process, watch, folders, before - started, keep)
     finally:
-        watch.elapsed_s = before + time.monotonic() - started
         process.terminate()
         process.wait()
         for reader in readers:
             reader.join()
+        watch.elapsed_s = before + time.monotonic() - started  # with the stage that is told last
         process.stdout.close()
         process.stderr.close()
         look_at_disk(watch, folders)

@@ -1,5 +1,6 @@
 """Preparation's benchmark: its page is what was measured, and its measurements can be made."""
 
+import itertools
 import json
 import os
 import shutil
@@ -7,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from benchmarks.prepare import run, scale
+from benchmarks.prepare import monitor, run, scale
 from benchmarks.prepare.corpus import copy_plain, read_pairs
 from benchmarks.prepare.expand import expand, read_base
 from benchmarks.prepare.figures import Results
@@ -334,6 +336,28 @@ def test_memory_of_children_files_and_stages_are_seen(tmp_path: Path) -> None:
         watched(tmp_path, watch, "fail")
     assert watch.starts == 2
     assert watch.elapsed_s > before, "what was used before a stop counts"
+
+
+LATE = """
+import subprocess, sys
+told = chr(10).join(['{"stage": "first"}', '{"stage": "second"}'])
+late = "import os, sys\\nwhile not os.path.exists(sys.argv[1]): pass\\nprint(sys.argv[2])"
+subprocess.Popen([sys.executable, "-c", late, sys.argv[1], told], stdout=sys.stderr)
+"""
+
+
+def test_a_stage_that_is_told_when_the_command_has_ended_is_within_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr(monitor, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    end = tmp_path / "end"
+    monkeypatch.setattr(subprocess.Popen, "terminate", lambda _: end.touch())
+    watch = Watch()
+    command = [sys.executable, "-c", LATE, str(end)]
+    run_watched(command, watch, {}, environment={}, keep=lambda _: None)
+    assert list(watch.stages_s) == ["first", "second"]
+    assert sum(watch.stages_s.values()) <= watch.elapsed_s
 
 
 @pytest.mark.slow
