@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.machine import find_nginx
+from benchmarks.serve.load import request_bytes, run
 from benchmarks.serve.report import page
 from benchmarks.serve.results import Results, bars
 
@@ -123,6 +126,34 @@ def test_the_page_warns_of_a_machine_that_was_busy(load: float, busy: bool) -> N
 def test_the_page_in_docs_is_that_of_the_results() -> None:
     results = Results.read(ROOT / "benchmarks" / "serve" / "results.json")
     assert (ROOT / "docs" / "serving.md").read_text(encoding="utf-8") == page(results)
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Answers on one connection for as long as it is asked."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        del format, args
+
+
+def test_an_answer_that_comes_after_the_time_is_waited_for() -> None:
+    with HTTPServer(("127.0.0.1", 0), Answering) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        requests = [request_bytes("/", None)]
+        counts = run(
+            ("127.0.0.1", server.server_port), requests, clients=1, seconds=0.0, status=b"200"
+        )
+        server.shutdown()
+        thread.join()
+    assert counts["answers"] == 1
+    assert counts["seconds"] > 0
 
 
 @pytest.mark.slow
