@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from dataservice.prepare.report.page import report_page
 from dataservice.settings import ServiceSettings
 from dataservice.web.app import create_app
+from tests.browser.conftest import WAIT_MS
 from tests.dataservice.prepare.report.test_page import hostile_stages
 from tests.dataservice.prepare.reports import make_stats
 from tests.shards.helpers import fill_store
@@ -62,6 +63,7 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     """A page that says nothing on the console, fails nowhere and asks for itself alone."""
     told: list[str] = []
     with browser.new_context(**options) as context:
+        context.set_default_timeout(WAIT_MS)
         page = context.new_page()
         page.on("console", lambda message: told.append(f"console: {message.text}"))
         page.on("pageerror", lambda error: told.append(f"error: {error}"))
