@@ -76,7 +76,7 @@ def test_the_services_own_rules_hold_where_a_request_sets_none(
 ) -> None:
     client = new_client(data_dir, keep_versions=1, collect_grace_s=0)
     assert client.post("/gc", json={"keep": 2}).json()["retired"] == []
-    assert client.post("/gc", json={"grace_s": 60}).json()["retired"] == []
+    assert client.post("/gc", json={"grace_s": 86_400}).json()["retired"] == []
     (retired,) = client.post("/gc").json()["retired"]
     assert retired["version"] == version != second
 
