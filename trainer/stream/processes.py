@@ -18,6 +18,7 @@ Result = TypeVar("Result")
 
 _IMPORTED: Final = "trainer.stream.check"
 _PATIENCE_S: Final = 10.0
+_MOMENT_S: Final = 0.01
 
 
 def in_new_processes(
@@ -75,11 +76,21 @@ def _start_server() -> None:
 def _work(function: Callable[..., object], arguments: tuple[Any, ...], sender: Connection) -> None:
     follow_parent()
     # ended early, it still ends its loader workers and gives back what they share
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    for number in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, lambda *_: sys.exit(1))
+    sys.unraisablehook = _exit_again
     try:
         sender.send(function(*arguments))
     except PrometheusError as error:
         sender.send(error)
+
+
+def _exit_again(lost: "sys.UnraisableHookArgs") -> None:
+    """Exit in a moment, where an exit came while an object was finalized, which nothing can end."""
+    if issubclass(lost.exc_type, SystemExit):
+        signal.setitimer(signal.ITIMER_REAL, _MOMENT_S)
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _end(process: BaseProcess) -> None:
