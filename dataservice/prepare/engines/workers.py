@@ -74,6 +74,7 @@ class Workers:
         while task.answer is None:
             if task.deaths == MAX_DEATHS:
                 raise worker_died(task.unit)
+            assert self._has(task), "of a task that was cancelled or outlived its workers"
             self._receive(None)
             self._give()
         return unwrapped(pickle.loads(task.answer))
@@ -92,6 +93,9 @@ class Workers:
             worker.process.join()
             worker.process.close()
         self._workers.clear()
+
+    def _has(self, task: Task) -> bool:
+        return task in self._pending or any(worker.task is task for worker in self._workers)
 
     def _receive(self, timeout_s: float | None) -> None:
         """Take the answers that are there; with None wait until there is one."""
@@ -117,9 +121,8 @@ class Workers:
                 return  # so that all memory is its own
             if len(running) == self._number:
                 return
-            self._pending.popleft()
-            worker = self._free() or self._start()
-            worker.task = task
+            worker = self._free() or self._start()  # which may fail, and then it still waits
+            worker.task = self._pending.popleft()
             try:
                 worker.pipe.send_bytes(task.call)
             except OSError:

@@ -1,6 +1,7 @@
 """Workers that are killed at any moment → the same results, and nobody who waits for ever."""
 
 import os
+import resource
 import signal
 import threading
 from collections.abc import Iterator
@@ -137,3 +138,31 @@ def test_tasks_that_are_cancelled_are_not_begun(workers: Workers, tmp_path: Path
     assert [workers.result(task) for task in waits] == ["done", "done"]
     assert [task.answer for task in cancelled] == [None] * 3
     assert [path.name for path in tmp_path.iterdir()] == ["tried"]
+
+
+def test_a_worker_that_cannot_be_started_costs_no_task(workers: Workers) -> None:
+    task = workers.submit(pid_of, 0)
+    victim = workers._workers[0].process
+    assert victim.pid is not None
+    kill(victim.pid)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            workers.result(task)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert workers.result(task) > 0
+
+
+def test_nobody_waits_for_a_task_that_is_given_up(workers: Workers, tmp_path: Path) -> None:
+    begun = [workers.submit(run_until_tried, tmp_path) for _ in range(2)]
+    cancelled, waiting = (workers.submit(pid_of, number) for number in range(2))
+    workers.cancel([cancelled])
+    (tmp_path / "tried").touch()
+    with pytest.raises(AssertionError, match="cancelled"):
+        workers.result(cancelled)
+    workers.close()
+    for task in (waiting, *begun):
+        with pytest.raises(AssertionError, match="outlived its workers"):
+            workers.result(task)
