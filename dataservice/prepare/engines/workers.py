@@ -9,9 +9,10 @@ starts, leaves the rest waiting for ever.
 import contextlib
 import multiprocessing
 import pickle
+import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -143,7 +144,7 @@ class Workers:
         with contextlib.ExitStack() as undo, theirs:
             undo.callback(ours.close)
             process = context.Process(target=_work, args=(theirs,), daemon=True)
-            with starting():
+            with starting(), _no_arguments():
                 process.start()
             undo.pop_all()
         worker = _Worker(process, ours)
@@ -157,6 +158,21 @@ class Workers:
             worker.task.deaths += 1
             if worker.task.deaths < MAX_DEATHS:
                 self._pending.appendleft(worker.task)
+
+
+@contextlib.contextmanager
+def _no_arguments() -> Iterator[None]:
+    """A new process is not told those of ours.
+
+    We keep both ends of the pipe through which it is told until all is written, so that one that
+    is killed before it reads more than a pipe holds, thousands of names, would never be noticed.
+    """
+    before = sys.argv
+    sys.argv = before[:1]
+    try:
+        yield
+    finally:
+        sys.argv = before
 
 
 def _work(pipe: "Connection[bytes, bytes]") -> None:

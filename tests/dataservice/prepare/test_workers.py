@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,10 @@ def workers() -> Iterator[Workers]:
 
 def pid_of(_: int) -> int:
     return os.getpid()
+
+
+def arguments(_: int) -> list[str]:
+    return sys.argv
 
 
 def many_bytes(number: int) -> bytes:
@@ -98,6 +103,15 @@ def test_workers_that_are_killed_while_they_start_are_replaced(
     (tmp_path / "tried").touch()
     assert [workers.result(task) for task in tasks] == ["done", "done"]
     assert [task.deaths for task in tasks] == [1, 1]
+
+
+def test_a_worker_is_not_told_more_than_its_pipe_holds_before_it_reads(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = ["build", *(f"/corpus/part-{number:05}.jsonl.zst" for number in range(5000))]
+    monkeypatch.setattr(sys, "argv", ours)
+    assert workers.result(workers.submit(arguments, 0)) == ["build"]
+    assert sys.argv is ours
 
 
 def test_a_unit_that_ends_every_worker_is_named_after_the_third(
