@@ -112,6 +112,9 @@ class Workers:
                 assert worker.task is not None
                 worker.task.answer = answer
                 worker.task = None
+                # the last to be free again, so that as many quick tasks as workers reach each
+                self._workers.remove(worker)
+                self._workers.append(worker)
 
     def _give(self) -> None:
         """Hand tasks to workers that are free; one that has lost a worker is run alone."""

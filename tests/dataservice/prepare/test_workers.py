@@ -114,6 +114,16 @@ def test_a_worker_is_not_told_more_than_its_pipe_holds_before_it_reads(
     assert sys.argv is ours
 
 
+def test_as_many_tasks_as_workers_reach_each_however_quick_they_are(
+    workers: Workers, tmp_path: Path
+) -> None:
+    started = [workers.submit(run_until_tried, tmp_path) for _ in range(2)]
+    (tmp_path / "tried").touch()
+    assert [workers.result(task) for task in started] == ["done", "done"]
+    for _ in range(5):
+        assert len({workers.result(workers.submit(pid_of, number)) for number in range(2)}) == 2
+
+
 def test_a_unit_that_ends_every_worker_is_named_after_the_third(
     workers: Workers, tmp_path: Path
 ) -> None:
