@@ -32,6 +32,7 @@ class Task:
     call: bytes  # the function and the unit, pickled
     answer: bytes | None = None  # the result, or `Failed`, pickled
     deaths: int = 0  # of workers that had it
+    cancelled: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -81,9 +82,10 @@ class Workers:
         return unwrapped(pickle.loads(task.answer))
 
     def cancel(self, tasks: Iterable[Task]) -> None:
-        """Forget those of the tasks that no worker has begun."""
-        gone = set(tasks)
-        self._pending = deque(task for task in self._pending if task not in gone)
+        """Let no worker begin the tasks any more, nor again when it dies of one."""
+        for task in tasks:
+            task.cancelled = True
+        self._pending = deque(task for task in self._pending if not task.cancelled)
 
     def close(self) -> None:
         """Let the workers end, each when it is done with its task."""
@@ -159,7 +161,7 @@ class Workers:
         worker.bury()
         if worker.task is not None:
             worker.task.deaths += 1
-            if worker.task.deaths < MAX_DEATHS:
+            if worker.task.deaths < MAX_DEATHS and not worker.task.cancelled:
                 self._pending.appendleft(worker.task)
 
 

@@ -164,6 +164,19 @@ def test_tasks_that_are_cancelled_are_not_begun(workers: Workers, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["tried"]
 
 
+def test_a_task_that_is_cancelled_is_not_begun_again(workers: Workers, tmp_path: Path) -> None:
+    begun = workers.submit(run_until_tried, tmp_path)
+    victim = workers._workers[0].process
+    workers.cancel([begun])
+    assert victim.pid is not None
+    kill(victim.pid)
+    victim.join(_WAIT_S)
+    (tmp_path / "tried").touch()
+    assert workers.result(workers.submit(pid_of, 0)) > 0
+    assert begun.deaths == 1
+    assert begun.answer is None
+
+
 def test_a_worker_that_cannot_be_started_costs_no_task(workers: Workers) -> None:
     task = workers.submit(pid_of, 0)
     victim = workers._workers[0].process
