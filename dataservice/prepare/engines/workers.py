@@ -45,10 +45,15 @@ class _Worker:
 
     def bury(self) -> None:
         """Free what is left of a worker that is dead, or has closed its pipe and so is dying."""
-        self.pipe.close()
         self.process.kill()
+        self.end()
+
+    def end(self) -> None:
+        """Let it end, when it is done with its task, and free what is left of it."""
+        self.pipe.close()
         self.process.join()
-        self.process.close()
+        with contextlib.suppress(ValueError):  # where SIGCHLD is ignored, ends are not told
+            self.process.close()
 
 
 class Workers:
@@ -92,10 +97,8 @@ class Workers:
         self._pending.clear()
         for worker in self._workers:
             worker.pipe.close()
-        for worker in self._workers:
-            worker.process.join()
-            worker.process.close()
-        self._workers.clear()
+        while self._workers:
+            self._workers.pop().end()
 
     def _has(self, task: Task) -> bool:
         return task in self._pending or any(worker.task is task for worker in self._workers)

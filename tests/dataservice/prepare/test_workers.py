@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -190,6 +191,27 @@ def test_a_worker_that_cannot_be_started_costs_no_task(workers: Workers) -> None
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     assert workers.result(task) > 0
+
+
+def test_workers_end_where_the_ends_of_children_are_not_told() -> None:
+    program = """
+import os, signal
+from dataservice.errors import WorkerDiedError
+from dataservice.prepare.engines.workers import Workers
+
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # as it is inherited from some who start programs
+workers = Workers(2)
+print(workers.result(workers.submit(abs, -1)))
+try:
+    workers.result(workers.submit(os._exit, 0))
+except WorkerDiedError:
+    print("died")
+workers.close()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("1\ndied\n", "")
 
 
 def test_nobody_waits_for_a_task_that_is_given_up(workers: Workers, tmp_path: Path) -> None:
