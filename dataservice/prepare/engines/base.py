@@ -4,6 +4,7 @@ Units depend on the input alone, never on the number of workers, so that the res
 either. Data goes through files; what crosses a process boundary is small.
 """
 
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -50,6 +51,14 @@ class Failed:
 
 class RaisedOnWorkerError(Exception):
     """Where on the worker it happened: the cause of an error, for those who read tracebacks."""
+
+
+def attempt(function: Callable[[Unit], Result], unit: Unit) -> Result | Failed:
+    """On a worker: the result of a unit, or the error that the driver is to raise."""
+    try:
+        return function(unit)
+    except Exception as error:  # noqa: BLE001  # raised again by the driver
+        return Failed(error, traceback.format_exc())
 
 
 def unwrapped(result: Result | Failed) -> Result:

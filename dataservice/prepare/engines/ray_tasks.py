@@ -3,7 +3,6 @@
 import logging
 import os
 import socket
-import traceback
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,6 +30,7 @@ from dataservice.prepare.engines.base import (
     Failed,
     Result,
     Unit,
+    attempt,
     unwrapped,
     worker_died,
 )
@@ -162,10 +162,7 @@ def _call(
     """On a worker: run a unit, unless this node has another folder or other code."""
     if problem := problem_here(beacon):
         return _Misplaced(f"node {ray.get_runtime_context().get_node_id()[:8]} {problem}")
-    try:
-        return function(unit)
-    except Exception as error:  # noqa: BLE001  # raised again by the driver
-        return Failed(error, traceback.format_exc())
+    return attempt(function, unit)
 
 
 @contextmanager

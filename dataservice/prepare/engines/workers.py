@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
-from dataservice.prepare.engines.base import MAX_DEATHS, Failed, unwrapped, worker_died
+from dataservice.prepare.engines.base import MAX_DEATHS, Failed, attempt, unwrapped, worker_died
 from shards.cli.child import follow_parent, starting
 
 _AT_ONCE: Final = 0.0
@@ -192,17 +192,19 @@ def _work(pipe: "Connection[bytes, bytes]") -> None:
 
 
 def _answer(call: bytes) -> bytes:
-    try:
-        function, unit = pickle.loads(call)
-        return pickle.dumps(function(unit))
-    except Exception as error:  # noqa: BLE001  # raised again by the driver
-        return _failed(error, traceback.format_exc())
+    answer = attempt(_called, call)
+    return answer if isinstance(answer, bytes) else _dumped(answer)
 
 
-def _failed(error: Exception, trace: str) -> bytes:
+def _called(call: bytes) -> bytes:
+    function, unit = pickle.loads(call)
+    return pickle.dumps(function(unit))
+
+
+def _dumped(failed: Failed) -> bytes:
     with contextlib.suppress(Exception):
-        answer = pickle.dumps(Failed(error, trace))
+        answer = pickle.dumps(failed)
         pickle.loads(answer)  # an error may want other arguments than it tells pickle
         return answer
-    told = "".join(traceback.format_exception_only(error)).strip()
-    return pickle.dumps(Failed(RuntimeError(told), trace))
+    told = "".join(traceback.format_exception_only(failed.error)).strip()
+    return pickle.dumps(Failed(RuntimeError(told), failed.trace))
