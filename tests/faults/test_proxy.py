@@ -4,6 +4,8 @@ import asyncio
 import gc
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,17 +16,25 @@ from tests.faults.service import Service
 _REQUEST = b"GET /blobs/one HTTP/1.1\r\nHost: service\r\n\r\n"
 
 
-def test_what_waits_for_an_answer_when_it_ends_is_closed(tmp_path: Path) -> None:
-    silent = Service(tmp_path, "silent")
+@contextmanager
+def asking(folder: Path) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A client of a proxy, and the connection on which the proxy asks a service of ours."""
+    service = Service(folder, "ours")
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        silent.port = listener.getsockname()[1]
+        service.port = listener.getsockname()[1]
         with (
-            Proxy(silent, Plan()) as proxy,
+            Proxy(service, Plan()) as proxy,
             socket.create_connection(("127.0.0.1", proxy.port)) as client,
         ):
             client.sendall(_REQUEST)
             asked, _ = listener.accept()
+            yield client, asked
         asked.close()
+
+
+def test_what_waits_for_an_answer_when_it_ends_is_closed(tmp_path: Path) -> None:
+    with asking(tmp_path):
+        pass
     gc.collect()  # whatever is still open warns here, and warnings are errors
 
 
@@ -64,19 +74,11 @@ def test_what_a_fault_does_in_a_thread_has_ended_as_well(service: Service) -> No
 def test_a_service_that_dies_in_its_headers_is_a_broken_connection(
     tmp_path: Path, part: bytes
 ) -> None:
-    dying = Service(tmp_path, "dying")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        dying.port = listener.getsockname()[1]
-        with (
-            Proxy(dying, Plan()) as proxy,
-            socket.create_connection(("127.0.0.1", proxy.port)) as client,
-        ):
-            client.sendall(_REQUEST)
-            asked, _ = listener.accept()
-            with asked:
-                asked.recv(1 << 16)
-                asked.sendall(part)
-            assert client.recv(1) == b""
+    with asking(tmp_path) as (client, asked):
+        asked.recv(1 << 16)
+        asked.sendall(part)
+        asked.close()
+        assert client.recv(1) == b""
 
 
 def test_a_fault_that_fails_itself_fails_the_test(service: Service) -> None:
